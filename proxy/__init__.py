@@ -1,0 +1,1 @@
+"""Weir: a gateway that stops model extraction."""

@@ -1,0 +1,72 @@
+"""What was decided about a request, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Effect(StrEnum):
+    """What a decision does to a request."""
+
+    ALLOW = "allow"
+    REFUSE = "refuse"
+
+
+class Mode(StrEnum):
+    """How a limit is applied."""
+
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class OnStoreError(StrEnum):
+    """What a limit does while the counters cannot be reached."""
+
+    DENY = "deny"
+    ALLOW = "allow"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One coded sentence with numbers.
+
+    code:        'limit.exceeded', 'limit.never_fits', 'limit.shadow', 'store.unavailable', …
+    policy:      the policy that says so, '' where none
+    limit:       the limit in it, '' where none
+    scope:       what it counts by, joined with '+': 'account', 'key+model'
+    unit:        'requests', 'output_tokens', 'usd', 'concurrent', 'distinct prompts', …
+    kind:        'rate', 'budget', 'rolling', 'lease', 'distinct', 'exposure'
+    amount:      the limit's amount, in the unit (micro-dollars for usd)
+    asked:       what this request would have taken, in the unit
+    remaining:   what was left before it, in the unit
+    retry_after: microseconds until it would fit; None when it never will
+    """
+
+    code: str
+    policy: str = ""
+    limit: str = ""
+    scope: str = ""
+    unit: str = ""
+    kind: str = ""
+    amount: int = 0
+    asked: int = 0
+    remaining: int = 0
+    retry_after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The whole: an effect, all reasons for it, and what shadow limits would have said.
+
+    retry_after: microseconds until the request would fit every limit that refused it;
+                 None when waiting does not help (or nothing was refused)
+    blind:       the counters did not answer; limits were decided by their on_store_error
+    """
+
+    effect: Effect
+    reasons: tuple[Reason, ...] = ()
+    shadowed: tuple[Reason, ...] = ()
+    retry_after: int | None = None
+    blind: bool = False

@@ -1,0 +1,57 @@
+"""What we read from a request before doing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class RequestFacts:
+    """One request as the policies see it. Prompt text stays inside and out of every repr.
+
+    dialect:        name of the wire format ('openai.chat')
+    model:          as the client named it; '' for routes without one
+    stream:         the client wants server-sent events
+    metered:        False for model lists and the like: authenticated, journalled, never charged
+    prompt_tokens:  estimate of what the prompt costs, all messages, tools and images counted
+    output_tokens:  the most that one choice may produce: the client's own cap, else the model's
+                    reservation from the models file
+    output_capped:  the client gave that cap itself
+    choices:        answers asked for (`n`)
+    reasoning:      the reasoning effort asked for ('' when not asked)
+    features:       knobs in use, from a fixed vocabulary: 'logprobs', 'top_logprobs',
+                    'logit_bias', 'tools', 'images', 'audio', 'files', 'structured',
+                    'prediction', 'seed', 'stop', 'store', 'n'
+    wants_usage:    the client asked for the usage chunk of a stream itself
+    user:           the client's own end-user id, '' when absent
+    prompt:         all text of the prompt, in order, for keyed fingerprints only
+    """
+
+    dialect: str
+    model: str = ""
+    stream: bool = False
+    metered: bool = True
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    output_capped: bool = False
+    choices: int = 1
+    reasoning: str = ""
+    features: frozenset[str] = frozenset()
+    wants_usage: bool = False
+    user: str = field(default="", repr=False)
+    prompt: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one exchange. `None` means that nobody said.
+
+    reported_*: as the provider's usage says
+    relayed:    output tokens that we counted in what was passed to the client
+    """
+
+    reported_prompt: int | None = None
+    reported_output: int | None = None
+    reported_reasoning: int | None = None
+    reported_cached: int | None = None
+    relayed: int = 0

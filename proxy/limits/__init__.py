@@ -1,0 +1,1 @@
+"""The arithmetic of buckets: pure, integers only, the clock an argument."""

@@ -1,0 +1,79 @@
+"""What a request asks of a bucket, and what the store says to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from proxy.limits.buckets import Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What this request would take from one bucket.
+
+    tag:     the hash tag, for instance 'account:4:acme'; all keys of one script share one
+    key:     the bucket's whole key, tag included; `limits.keys` makes it
+    bucket:  kind and numbers
+    cost:    units to take (>= 0). Lease: 1. Distinct: 1 for a value, 0 to look only
+    binding: True when this bucket may refuse; the others are charged whether they overflow or not
+    token:   lease: the id of the slot; distinct: the 64-bit fingerprint of the value as 16 hex
+             digits; '' otherwise
+    """
+
+    tag: str
+    key: str
+    bucket: Bucket
+    cost: int
+    binding: bool = True
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The store's answer to one `Charge`.
+
+    fits:        this bucket had room for the cost
+    taken:       the cost was taken: all binding charges fit, or this one is not binding
+                 (distinct values are always noted)
+    remaining:   units left in the bucket after this charge (never below 0)
+    retry_after: microseconds until `cost` would fit if nobody else came; 0 when it fits,
+                 None if it never will
+    reset:       microseconds until the bucket would be whole again if nobody came
+    mark:        where it was taken (window start, slice or step), for `Settlement`; 0 if unused
+    """
+
+    fits: bool
+    taken: bool
+    remaining: int
+    retry_after: int | None
+    reset: int
+    mark: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """The store's answer to a plan: all receipts, in the order of its charges.
+
+    admitted: every binding charge fit, and so all were taken
+    at:       the store's moment of charge, microseconds since the epoch
+    """
+
+    admitted: bool
+    receipts: tuple[Receipt, ...]
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """A correction of one taken charge.
+
+    delta: actual minus reserved, in the bucket's unit; applied also past the limit.
+           Ignored by leases, which are given back, and by distinct, which is never taken back
+    mark:  from the receipt: a budget window or slice that has gone by is not corrected
+    """
+
+    charge: Charge
+    delta: int
+    mark: int

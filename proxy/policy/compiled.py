@@ -1,0 +1,114 @@
+"""What runs: policies as immutable values, ready for the engine. No I/O, no YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.core.decision import Mode, OnStoreError
+    from proxy.core.facts import RequestFacts
+    from proxy.core.principal import Principal
+    from proxy.limits.buckets import Bucket
+
+
+class Unit(StrEnum):
+    """What a limit counts."""
+
+    REQUESTS = "requests"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    TOKENS = "tokens"
+    USD = "usd"
+    CONCURRENT = "concurrent"
+    DISTINCT_PROMPTS = "distinct prompts"
+    DISTINCT_MODELS = "distinct models"
+    DISTINCT_ADDRESSES = "distinct addresses"
+
+
+class Scope(StrEnum):
+    """What a limit counts by. Clusters join when there is a linker."""
+
+    KEY = "key"
+    ACCOUNT = "account"
+    ORG = "org"
+    IP = "ip"
+    MODEL = "model"
+    GLOBAL = "global"
+
+
+Condition = "Callable[[Principal, RequestFacts, str], bool]"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One counted rule.
+
+    policy, name: where it is written; together unique in a set
+    unit, by:     what it counts, by what
+    bucket:       kind and numbers (amounts in the unit; micro-dollars for usd)
+    sentence:     the limit as the file says it, for people: '60 requests per 1m by key'
+    """
+
+    policy: str
+    name: str
+    unit: Unit
+    by: tuple[Scope, ...]
+    bucket: Bucket
+    mode: Mode
+    on_store_error: OnStoreError
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One file: a condition and the limits it switches on.
+
+    applies: (principal, facts, peer address) -> whether the policy speaks of this request
+    """
+
+    name: str
+    about: str
+    applies: Callable[[Principal, RequestFacts, str], bool]
+    limits: tuple[Limit, ...]
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySet:
+    """A directory of policies with one digest (16 hex digits of the sha-256 of its contents)."""
+
+    policies: tuple[Policy, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One model of the models file.
+
+    pattern:               glob over model names
+    prices:                micro-dollars per million tokens: input, cached input, output
+    counter:               'words' or 'chars': how text is counted when nobody reports usage
+    max_output_tokens:     the most that the model can produce in one choice
+    reserve_output_tokens: what a request without a cap of its own reserves
+    """
+
+    pattern: str
+    input_price: int = 0
+    cached_price: int = 0
+    output_price: int = 0
+    counter: str = "chars"
+    max_output_tokens: int = 4096
+    reserve_output_tokens: int = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """All models, most specific pattern first; `find` falls back to a default model."""
+
+    models: tuple[Model, ...]
+    find: Callable[[str], Model]
+    listed: Mapping[str, Model]
