@@ -1,0 +1,54 @@
+# Weir's commands. `make serve` and `make test` need Python 3.11 or newer, make and a package
+# registry, nothing else; ARGS reaches the program: `make serve ARGS='--listen 127.0.0.1:8000'`.
+
+PYTHON ?=
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The stamp carries the lock's digest: another lock is another stamp, and so a new environment.
+DIGEST := $(shell { sha256sum requirements.lock 2>/dev/null || shasum -a 256 requirements.lock; } | cut -c1-16)
+STAMP := $(VENV)/.stamp-$(DIGEST)
+
+.DEFAULT_GOAL := help
+.PHONY: help venv serve test check bench lock clean
+
+help:
+	@echo 'make serve   start Weir on 127.0.0.1:8080 with a stand-in model and a demo key'
+	@echo 'make test    run the tests'
+	@echo 'make check   format, lint, types, import contracts, tests with coverage, policy cases'
+	@echo 'make bench   cost and latency of Weir beside a bare proxy'
+	@echo 'make lock    write requirements.lock again from pyproject.toml'
+	@echo 'make clean   remove the environment and all caches, but not the state in .weir'
+
+venv: $(STAMP)
+
+$(STAMP):
+	@PYTHON='$(PYTHON)' sh .ci/venv '$(VENV)' '$@'
+
+# exec: the signals of make's child are Weir's, so Ctrl-C and SIGTERM drain it.
+serve: $(STAMP)
+	@exec $(BIN)/weir serve --demo $(ARGS)
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
+	$(BIN)/weir check policies
+	$(BIN)/weir test policies
+
+bench: $(STAMP)
+	@$(BIN)/python bench/run.py $(ARGS)
+
+lock:
+	@PYTHON='$(PYTHON)' sh .ci/lock requirements.lock
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache \
+		.mypy_cache .pytest_cache .ruff_cache
+	find proxy tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

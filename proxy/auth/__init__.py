@@ -1,0 +1,1 @@
+"""Who sent this: opaque keys, tokens, and the addresses behind trusted proxies."""

@@ -1,0 +1,158 @@
+"""OpenAI's own words for no: error bodies, statuses and the headers that its SDKs obey.
+
+Codes are OpenAI's where it has one for the case, else Weir's own (`noun.what_happened`), so that
+they can be looked up. A wait is told truly where it is short; where it is longer than a minute the
+SDK is told not to wait: `x-should-retry: false`, the whole wait in the message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.errors import (
+    AuthUnavailableError,
+    CredentialsError,
+    CredentialsExpiredError,
+    CredentialsMissingError,
+    CredentialsRevokedError,
+    MethodUnknownError,
+    ModelUnknownError,
+    RequestError,
+    RouteUnknownError,
+    StoreUnavailableError,
+    UpstreamGarbageError,
+    UpstreamResetError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+from proxy.dialects.base import Refusal
+from proxy.dialects.openai_limits import Told, told_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.core.decision import Decision
+    from proxy.core.errors import WeirError
+    from proxy.core.facts import RequestFacts
+    from proxy.dialects.ratelimit_headers import LimitView
+
+INVALID = "invalid_request_error"
+SERVER = "server_error"
+MAX_ECHO = 200
+
+_JSON = ("content-type", "application/json")
+_RETRY = (("x-should-retry", "true"), ("retry-after", "1"))
+
+# What is said of failures that are not the client's: nothing of the upstream's own words.
+_SENTENCES: dict[type[WeirError], str] = {
+    AuthUnavailableError: "Your credentials cannot be verified at the moment. Please try again.",
+    StoreUnavailableError: "Your limits cannot be checked at the moment. Please try again.",
+    UpstreamUnreachableError: "The model cannot be reached at the moment. Please try again.",
+    UpstreamTimeoutError: "The model did not answer in time.",
+    UpstreamResetError: "The model closed the connection before its answer was complete.",
+    UpstreamGarbageError: "The model gave an answer that could not be read.",
+}
+# Nothing was done yet, so that trying again is right.
+_PASSING = (AuthUnavailableError, StoreUnavailableError, UpstreamUnreachableError)
+
+_NO_KEY = (
+    "You didn't provide an API key. You need to provide your API key in an Authorization header "
+    "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
+)
+_BAD_KEY = {
+    CredentialsExpiredError: "Your API key has expired.",
+    CredentialsRevokedError: "Your API key has been revoked.",
+}
+
+
+def refuse(
+    decision: Decision,
+    facts: RequestFacts,
+    org: str,
+    decision_id: str,
+    views: Sequence[LimitView] = (),
+) -> Refusal:
+    """Return the refusal of a request by policy.
+
+    org:   the organisation, named in the message
+    views: the limits as the client may see them: they lend the sentence its period
+    """
+    told = told_of(decision, facts.model, org, decision_id, views)
+    return _refusal(told.status, told.message, told.type, told.code, headers=_waiting(told))
+
+
+def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> Refusal:
+    """Return the native form of an error.
+
+    path:  as the client sent it; its query is not repeated
+    allow: the methods that the path has, for MethodUnknownError
+    """
+    kind, code, param = INVALID, err.code, None
+    headers: tuple[tuple[str, str], ...] = ()
+    native: str | None
+    match err:
+        case CredentialsMissingError():
+            message, native = _NO_KEY, None
+        case CredentialsError():
+            message = _BAD_KEY.get(type(err), "Incorrect API key provided.")
+            native = "invalid_api_key"
+        case RouteUnknownError():
+            message = (
+                f"Unknown request URL: {_shown(method)} {_shown(path)}. "
+                "Please check the URL for typos; this gateway serves only the routes it meters."
+            )
+            native = "unknown_url"
+        case MethodUnknownError():
+            message = (
+                f"Not allowed to {_shown(method)} on {_shown(path)}. "
+                "(HINT: Perhaps you meant to use a different HTTP method?)"
+            )
+            native = "method_not_supported"
+            headers = (("allow", ", ".join(allow)),) if allow else ()
+        case RequestError():
+            message, param = err.message, err.param
+            native = "model_not_found" if isinstance(err, ModelUnknownError) else code
+        case _:
+            message = _SENTENCES.get(
+                type(err), "The server had an error while processing your request."
+            )
+            kind, native = SERVER, code
+            headers = _RETRY if isinstance(err, _PASSING) else ()
+    return _refusal(err.status, message, kind, native, param, headers=headers)
+
+
+def _waiting(told: Told) -> tuple[tuple[str, str], ...]:
+    if told.wait is None:
+        return (("x-should-retry", "false"),)
+    seconds = str(min(-(-told.wait // 1_000_000), 60))
+    reset = ("x-ratelimit-reset", told.wait_text)
+    if told.patient:
+        milliseconds = str(-(-told.wait // 1_000))
+        return (
+            ("retry-after-ms", milliseconds),
+            ("retry-after", seconds),
+            ("x-should-retry", "true"),
+            reset,
+        )
+    return ("retry-after", seconds), ("x-should-retry", "false"), reset
+
+
+def _refusal(
+    status: int,
+    message: str,
+    kind: str,
+    code: str | None,
+    param: str | None = None,
+    *,
+    headers: tuple[tuple[str, str], ...] = (),
+) -> Refusal:
+    body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    return Refusal(status, (_JSON, *headers), orjson.dumps(body, option=orjson.OPT_INDENT_2))
+
+
+def _shown(text: str) -> str:
+    """Return what may be repeated of a request line: no query, nothing unprintable, not long."""
+    bare = text.partition("?")[0][:MAX_ECHO]
+    return "".join(char if char.isascii() and char.isprintable() else "?" for char in bare)

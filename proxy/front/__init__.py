@@ -1,0 +1,1 @@
+"""The doors: the developers' port and the operator's."""
