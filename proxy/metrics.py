@@ -66,7 +66,7 @@ class Metrics:
             "weir_store_seconds", "Time of the charge's round trip.",
             buckets=SECONDS, registry=registry,
         )  # fmt: skip
-        self.added_seconds = Histogram(
+        self.admission_seconds = Histogram(
             "weir_admission_seconds", "Time from a request's arrival to its decision.",
             buckets=SECONDS, registry=registry,
         )  # fmt: skip

@@ -32,7 +32,7 @@ class ClaimNames:
     verified: str = ""
     purpose: str = ""
     key: str = "sub"
-    attributes: Mapping[str, str] = field(default=NO_ATTRIBUTES)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
 
 
 @dataclass(frozen=True, slots=True)

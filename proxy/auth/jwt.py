@@ -136,7 +136,7 @@ class TokenVerifier:
         return algorithm, kid
 
     def _claims(self, token: str, algorithm: str, keys: Sequence[VerifyingKey]) -> dict[str, Any]:
-        """Return the claims, signed with one of the keys; the sentence is of the last that failed."""
+        """Return the claims if one of the keys signed them; CredentialsError says why not."""
         sentence = ""
         for key in keys:
             try:
@@ -199,8 +199,18 @@ def _mistakes(settings: JwtSettings) -> Iterator[str]:
             yield f"jwt.{name}: is required"
     if (settings.key_file is None) == (not settings.jwks_url):
         yield "jwt: exactly one of key_file and jwks_url is required"
-    if isinstance(settings.audience, str) or not all(settings.audience):
-        yield "jwt.audience: must be a list of names, none of them empty"
+    if not all(settings.audience):
+        yield "jwt.audience: cannot have an empty name in it"
+    if not settings.types:
+        yield "jwt.types: is required"
+    if not settings.claims.account or not settings.claims.key:
+        yield "jwt.claims: account and key are required"
+    if not 0 <= settings.leeway <= MOST_LEEWAY:
+        yield "jwt.leeway: must be 0s to 5m"
+    yield from _mistaken_algorithms(settings)
+
+
+def _mistaken_algorithms(settings: JwtSettings) -> Iterator[str]:
     for name in settings.algorithms:
         if name not in ALGORITHMS:
             yield f"jwt.algorithms: {name!r} is not accepted ({', '.join(sorted(ALGORITHMS))})"
@@ -209,9 +219,3 @@ def _mistakes(settings: JwtSettings) -> Iterator[str]:
         yield "jwt.algorithms: HS* cannot stand beside others (a public key would do as a secret)"
     if shared and settings.jwks_url:
         yield "jwt.jwks_url: publishes keys, and HS* needs a secret one (key_file)"
-    if not settings.types:
-        yield "jwt.types: is required"
-    if not settings.claims.account or not settings.claims.key:
-        yield "jwt.claims: account and key are required"
-    if not 0 <= settings.leeway <= MOST_LEEWAY:
-        yield "jwt.leeway: must be 0s to 5m"

@@ -56,8 +56,8 @@ class KeyIndex:
         return self._held.get(hash_key(self._pepper, secret))
 
     def records(self) -> tuple[KeyRecord, ...]:
-        """Return the keys of the file."""
-        return tuple(self._file.values())
+        """Return all that is known of keys, from the file and from the store."""
+        return tuple(self._together().values())
 
     def load(self) -> None:
         """Read the file now, for a start; SettingsError when it is bad."""
@@ -65,8 +65,11 @@ class KeyIndex:
         self._take(read_keys(self._path, self._pepper, missing_ok=True))
 
     def mirror(self, records: Iterable[KeyRecord]) -> None:
-        """Take over what the store says, beside what the file says."""
-        self._mirror = {record.id: record for record in records}
+        """Add what the store says; what it does not know (any more) is kept."""
+        told = {record.id: record for record in records}
+        self._mirror = {
+            id_: merged(told[id_], old) if id_ in told else old for id_, old in self._mirror.items()
+        } | {id_: record for id_, record in told.items() if id_ not in self._mirror}
         self._build()
 
     async def watch(self, every: float = POLL) -> None:
@@ -101,12 +104,15 @@ class KeyIndex:
         self.generation += 1
         self._build()
 
-    def _build(self) -> None:
+    def _together(self) -> dict[str, KeyRecord]:
         together = dict(self._mirror)
         for id_, record in self._file.items():
             together[id_] = merged(record, together[id_]) if id_ in together else record
+        return together
+
+    def _build(self) -> None:
         held: dict[str, Held] = {}
-        for record in together.values():
+        for record in self._together().values():
             revoked = record.revoked_at is not None
             # A line copied under another id must not bring a revoked key back.
             if revoked or record.hash not in held:

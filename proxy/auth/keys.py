@@ -78,7 +78,7 @@ class KeyRecord:
     plan: str = ""
     verified: bool = False
     purpose: str = ""
-    attributes: Mapping[str, str] = field(default=NO_ATTRIBUTES)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     created: int = 0
     changed: int = 0
     expires: int | None = None

@@ -33,13 +33,13 @@ RSA_BITS = 2048
 MOST_KEYS = 100
 
 _PEM = re.compile(
-    rb"-----BEGIN (PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE)-----.+?-----END \1-----", re.S
+    rb"-----BEGIN (PUBLIC KEY|RSA PUBLIC KEY|CERTIFICATE)-----.+?-----END \1-----", re.DOTALL
 )
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A key with what it may verify: `algorithms` is never empty. `kid` is None where it has none."""
+    """A key and what it may verify, which is never nothing. kid: None where it has none."""
 
     kid: str | None
     algorithms: frozenset[str]

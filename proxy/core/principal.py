@@ -32,5 +32,5 @@ class Principal:
     plan: str = ""
     verified: bool = False
     purpose: str = ""
-    attributes: Mapping[str, str] = field(default=NO_ATTRIBUTES)
+    attributes: Mapping[str, str] = field(default_factory=lambda: NO_ATTRIBUTES)
     expires: int | None = None

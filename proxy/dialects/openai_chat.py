@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import RequestError, UpstreamGarbageError
 from proxy.core.facts import RequestFacts
 from proxy.dialects import splice
-from proxy.dialects.openai_answer import JsonReader, OpaqueReader, StreamReader
+from proxy.dialects.openai_answer import JsonReader, OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_prompt import read_prompt, tokens_of, wrong_type
+from proxy.dialects.openai_stream import StreamReader
 from proxy.dialects.strict_json import parse_object
 
 if TYPE_CHECKING:

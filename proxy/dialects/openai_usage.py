@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+import orjson
 
 from proxy.core.errors import UpstreamGarbageError
 
@@ -16,6 +19,22 @@ NO_USAGE: Reported = (None, None, None, None)
 MAX_TOKENS = 1_000_000_000
 
 _TEXTS = ("reasoning_content", "reasoning", "refusal")
+
+
+def parse_answer(data: bytes) -> dict[str, object]:
+    """Return the object of a chunk or body; raises UpstreamGarbageError."""
+    try:
+        parsed = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        # Some servers write what only lenient parsers read: -Infinity as a log-probability, half
+        # of a surrogate pair. SDKs accept it, so it must be read here.
+        try:
+            parsed = json.loads(data.decode())
+        except (ValueError, RecursionError):
+            raise UpstreamGarbageError("The answer is not JSON.") from None
+    if not isinstance(parsed, dict):
+        raise UpstreamGarbageError("The answer is no JSON object.")
+    return parsed
 
 
 def merge_usage(before: Reported, usage: object) -> Reported:
@@ -47,6 +66,11 @@ def tally_choice(tally: Tally, index: int, said: object) -> None:
         tally.add(index, content)
     elif content:
         _tally_leaves(tally, (index, "content"), content)
+    if len(said) > 1 or not isinstance(content, str):
+        _tally_rest(tally, index, said)
+
+
+def _tally_rest(tally: Tally, index: int, said: dict[str, object]) -> None:
     for name in _TEXTS:
         text = said.get(name)
         if text:
@@ -92,7 +116,7 @@ def _tally_leaves(tally: Tally, thread: tuple[object, ...], value: object) -> No
         if isinstance(item, str):
             tally.add(thread, item)
         elif isinstance(item, dict):
-            left.extend(reversed(item.values()))
+            left.extend(item[name] for name in reversed(item) if name != "type")
         elif isinstance(item, list):
             left.extend(reversed(item))
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
 SECOND = 1_000_000
 MILLISECOND = 1_000
@@ -20,6 +20,7 @@ MILLISECOND = 1_000
 MAX_INTEGER = 999_999_999_999_999
 TOKEN_UNITS = frozenset({"tokens", "input_tokens", "output_tokens"})
 
+_GROUPS = (("requests", frozenset({"requests"})), ("tokens", TOKEN_UNITS))
 _QUOTA_UNITS = {
     "requests": "requests",
     "concurrent": "concurrent-requests",
@@ -62,8 +63,8 @@ def headers(views: Sequence[LimitView]) -> tuple[tuple[str, str], ...]:
     if not enforced:
         return ()
     told: list[tuple[str, str]] = []
-    for name, units in (("requests", {"requests"}), ("tokens", TOKEN_UNITS)):
-        view = _tightest(view for view in enforced if view.unit in units)
+    for name, units in _GROUPS:
+        view = _tightest([view for view in enforced if view.unit in units])
         if view is not None:
             told += (
                 (f"x-ratelimit-limit-{name}", str(view.amount)),
@@ -110,11 +111,11 @@ def go_duration(us: int) -> str:
     return f"{minutes}m{text}" if minutes else text
 
 
-def _tightest(views: Iterable[LimitView]) -> LimitView | None:
+def _tightest(views: Sequence[LimitView]) -> LimitView | None:
     """Return the limit with the least left: a rate, as OpenAI tells no others, if there is one."""
-    return min(
-        views, key=lambda view: (view.kind != "rate", view.remaining, view.amount), default=None
-    )
+    if len(views) < 2:  # noqa: PLR2004 - nothing to compare
+        return views[0] if views else None
+    return min(views, key=lambda view: (view.kind != "rate", view.remaining, view.amount))
 
 
 @lru_cache(maxsize=4_096)

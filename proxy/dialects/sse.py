@@ -48,26 +48,26 @@ class SseSplitter:
         """Return the events that this chunk completes."""
         if self._overflowed or not chunk:
             return []
+        if not self._buffer and len(chunk) <= self._limit:
+            events = _whole_events(chunk)
+            if events:
+                return events
+        return self._search(chunk)
+
+    def _search(self, chunk: bytes) -> list[bytes]:
         buffer = self._buffer
-        source: bytes | bytearray = chunk
-        if buffer:
-            buffer += chunk
-            source = buffer
+        buffer += chunk
         events = []
         start = 0
         search_from = self._seen
-        while (found := _BOUNDARY.search(source, search_from)) is not None:
+        while (found := _BOUNDARY.search(buffer, search_from)) is not None:
             search_from = found.end()
             if search_from - start > self._limit:
                 self._overflowed = True
                 break
-            events.append(bytes(source[start:search_from]))
+            events.append(bytes(buffer[start:search_from]))
             start = search_from
-        if source is chunk:
-            if start < len(chunk):
-                buffer += chunk[start:]
-        elif start:
-            del buffer[:start]
+        del buffer[:start]
         self._seen = max(0, len(buffer) - _LONGEST_BOUNDARY + 1)
         if self._overflowed or len(buffer) > self._limit:
             self._overflowed = True
@@ -80,6 +80,17 @@ class SseSplitter:
         self._buffer.clear()
         self._seen = 0
         return rest
+
+
+def _whole_events(chunk: bytes) -> list[bytes]:
+    """Return the events of a chunk that is whole events with LF, as most are; else nothing."""
+    if b"\r" in chunk or not chunk.endswith(b"\n\n"):
+        return []
+    if chunk.find(b"\n\n") == len(chunk) - 2:
+        return [chunk]
+    if b"\n\n\n" in chunk:
+        return []
+    return [event + b"\n\n" for event in chunk[:-2].split(b"\n\n")]
 
 
 def data_of(event: bytes) -> bytes:

@@ -7,7 +7,7 @@ and stand in no message.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -19,8 +19,6 @@ from proxy.settings.sources import FLAGS, Sources
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from proxy.settings.document import Steps
 
 __all__ = ["FLAGS", "Settings", "load_settings"]
 
@@ -39,8 +37,7 @@ def load_settings(
         settings = Settings.model_validate(sources.values)
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
-            steps = cast("Steps", error["loc"])
-            sources.blame(steps, sentence(error, steps))
+            sources.blame(error["loc"], sentence(error, error["loc"]))
     else:
         for steps, said in contradictions(settings):
             sources.blame(steps, said)

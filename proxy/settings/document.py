@@ -122,7 +122,7 @@ def mapping(node: MappingNode, steps: Steps, found: Document) -> dict[str, objec
     """Return a mapping; of repeated keys the first counts, and the others are mistakes."""
     values: dict[str, object] = {}
     for key, value in node.value:
-        if not isinstance(key, ScalarNode) or not key.tag.endswith(":str"):
+        if not isinstance(key, ScalarNode) or key.tag != f"{TAG}str":
             found.blame(steps, key, "a key must be text")
             continue
         path = (*steps, key.value)
@@ -139,7 +139,7 @@ def scalar(node: ScalarNode, steps: Steps, found: Document) -> str | float | boo
     """Return text, a number, a boolean or None, as YAML 1.2 has them."""
     text = node.value
     try:
-        match node.tag.removeprefix(TAG):
+        match str(node.tag).removeprefix(TAG):
             case "str":
                 return str(text)
             case "int":

@@ -24,6 +24,7 @@ from proxy.settings.values import (
     SECOND,
     STANDIN,
     algorithm,
+    claim_parts,
     duration,
     extra_headers,
     folder,
@@ -163,9 +164,11 @@ class JwtSettings(Section):
     """Which tokens are trusted, and how their claims become a principal.
 
     key_file, jwks_url: one of the two
-    claims:  attribute of the principal -> name of the claim ({account: sub})
-    types:   values of the `typ` header that are taken
-    leeway:  microseconds that two clocks may differ
+    claims:    part of the principal -> name of the claim ({account: sub, attributes.region: geo})
+    types:     values of the `typ` header that are taken; '' lets tokens without one in
+    required:  claims that must be there
+    leeway:    microseconds that two clocks may differ
+    max_bytes: longer tokens are refused unread
     """
 
     issuer: Text
@@ -177,9 +180,11 @@ class JwtSettings(Section):
     ]
     key_file: Folder | None = None
     jwks_url: Annotated[str, AfterValidator(key_address)] | None = None
-    claims: dict[str, Text] = Field(default_factory=lambda: {"account": "sub"})
-    types: Texts = ("JWT", "at+jwt")
-    leeway: Duration = 30 * SECOND
+    claims: Annotated[dict[str, Text], AfterValidator(claim_parts)] = Field(default_factory=dict)
+    types: Annotated[tuple[str, ...], BeforeValidator(listed)] = ("JWT", "at+jwt")
+    required: Texts = ("exp", "iat", "sub")
+    leeway: Annotated[Duration, Field(le=300 * SECOND)] = 30 * SECOND
+    max_bytes: Annotated[Size, Field(ge=256, le=65_536)] = 8192
 
 
 class AuthSettings(Section):

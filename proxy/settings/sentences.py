@@ -101,8 +101,10 @@ def contradictions(settings: Settings) -> Iterator[tuple[Steps, str]]:
     if settings.store.kind == "memory" and settings.workers > 1:
         yield (
             ("workers",),
-            ("memory counters are each process's own, so the real limits would be multiplied by"
-            f" {settings.workers} (store: embedded would do, or workers: 1)"),
+            (
+                "memory counters are each process's own, so the real limits would be multiplied by"
+                f" {settings.workers} (store: embedded would do, or workers: 1)"
+            ),
         )
     if settings.listen == settings.admin and not settings.listen.endswith(":0"):
         yield ("admin",), "is the address that listen has (127.0.0.1:9090)"
@@ -128,8 +130,8 @@ def jwt_contradictions(jwt: JwtSettings) -> Iterator[tuple[Steps, str]]:
     if shared and (jwt.jwks_url is not None or len(shared) < len(jwt.algorithms)):
         yield (
             ("auth", "jwt", "algorithms"),
-            (f"{shared[0]} would take a public key for a shared secret (only HS… or none of them,"
-            " and HS… with a key_file)"),
+            (
+                f"{shared[0]} would take a public key for a shared secret (only HS… or none,"
+                " and HS… with a key_file)"
+            ),
         )
-    if "account" not in jwt.claims:
-        yield ("auth", "jwt", "claims"), "must name the claim of the account (account: sub)"

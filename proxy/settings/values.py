@@ -27,10 +27,12 @@ ALGORITHMS = (
     "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512",
     "ES256", "ES384", "ES512", "EdDSA",
 )  # fmt: skip
+CLAIM_PARTS = ("account", "org", "plan", "verified", "purpose", "key")
 UNITS = {
     "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30,
 }  # fmt: skip
 SECOND = 1_000_000
+HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]+)(:[0-9]{1,5})?")
 
 
 def duration(value: object) -> object:
@@ -106,9 +108,14 @@ def split_url(text: str) -> SplitResult:
         _ = parts.port
     except ValueError:
         raise ValueError("cannot be read as a URL") from None
+    plain(text)
+    return parts
+
+
+def plain(text: str) -> None:
+    """Refuse blanks and control characters."""
     if any(not char.isprintable() or char.isspace() for char in text):
         raise ValueError("has a blank or a control character in it")
-    return parts
 
 
 def upstream_url(text: str) -> str:
@@ -130,7 +137,11 @@ def store_url(value: SecretStr) -> SecretStr:
     text = value.get_secret_value()
     if text in {"embedded", "memory"}:
         return value
-    parts = split_url(text)
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError("cannot be read as a URL") from None
+    plain(text)
     if parts.scheme not in STORE_SCHEMES:
         raise ValueError(
             "names no kind of store (embedded, memory, redis://…, rediss://…, unix://…,"
@@ -139,7 +150,7 @@ def store_url(value: SecretStr) -> SecretStr:
     if parts.scheme == "unix":
         if not parts.path.startswith("/"):
             raise ValueError("needs the absolute path of a socket (unix:///run/redis.sock)")
-    elif not parts.netloc.rpartition("@")[2]:
+    elif not all(map(HOST.fullmatch, parts.netloc.rpartition("@")[2].split(","))):
         raise ValueError(f"needs a host ({parts.scheme}://127.0.0.1:6379)")
     return value
 
@@ -150,16 +161,16 @@ def masked(text: str) -> str:
     >>> masked("redis://weir:s3cret@db:6379/0")
     'redis://weir:***@db:6379/0'
     """
-    parts = urlsplit(text)
-    userinfo, at, place = parts.netloc.rpartition("@")
+    scheme, mark, rest = text.partition("://")
+    where, _, query = rest.partition("?")
+    userinfo, at, place = where.rpartition("@")
     if at:
-        name = userinfo.partition(":")[0]
-        place = f"{name}:***@{place}"
+        place = f"{userinfo.partition(':')[0]}:***@{place}"
     told = [
         (key, "***" if "pass" in key.lower() else value)
-        for key, value in parse_qsl(parts.query, keep_blank_values=True)
+        for key, value in parse_qsl(query, keep_blank_values=True)
     ]
-    return parts._replace(netloc=place, query=urlencode(told, safe="*/")).geturl()
+    return f"{scheme}{mark}{place}" + (f"?{urlencode(told, safe='*/')}" if told else "")
 
 
 def secret_text(text: str) -> SecretStr:
@@ -186,6 +197,14 @@ def algorithm(text: str) -> str:
     if text not in ALGORITHMS:
         raise ValueError(f"{text!r} is no signature that can be trusted ({', '.join(ALGORITHMS)})")
     return text
+
+
+def claim_parts(value: dict[str, str]) -> dict[str, str]:
+    """Let through the parts that a principal has."""
+    for name in value:
+        if name not in CLAIM_PARTS and not name.startswith("attributes."):
+            raise ValueError(f"{name!r} is no part ({', '.join(CLAIM_PARTS)}, attributes.NAME)")
+    return value
 
 
 def key_address(text: str) -> str:

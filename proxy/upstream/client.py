@@ -289,4 +289,3 @@ def failure(error: Exception) -> UpstreamError:
         case ClientResponseError() | HttpProcessingError():
             found = UpstreamGarbageError("the model API did not answer in HTTP")
     return found
-

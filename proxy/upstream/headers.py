@@ -38,7 +38,7 @@ def asked(headers: Mapping[str, str], *, standin: bool = False) -> dict[str, str
     >>> asked({"Accept": "*/*", "Authorization": "Bearer x", "X-Standin-Tokens": "3"})
     {'accept': '*/*'}
     """
-    found = {}
+    found: dict[str, str] = {}
     for name, value in headers.items():
         lower = name.lower()
         if lower in ASKED or (standin and lower.startswith(ASKED_OF_STANDIN)):

@@ -7,6 +7,7 @@ import zlib
 
 import pytest
 from pydantic import SecretStr
+from yarl import URL
 
 from proxy.core.errors import (
     RouteUnknownError,
@@ -17,7 +18,6 @@ from proxy.core.errors import (
 )
 from proxy.settings.schema import UpstreamSettings
 from proxy.upstream.client import HttpUpstream, address
-from yarl import URL
 
 CHAT = "/v1/chat/completions"
 BODY = b'{"model":"m"}'
@@ -27,7 +27,11 @@ CANARY = "sk-canary-credential"
 async def exchange(upstream, method="POST", body=BODY, headers=None):
     """Return (status, headers, body) of one exchange."""
     async with upstream.open(method, CHAT, headers or {}, body) as answer:
-        return answer.status, dict(answer.headers), b"".join([part async for part in answer.chunks()])
+        return (
+            answer.status,
+            dict(answer.headers),
+            b"".join([part async for part in answer.chunks()]),
+        )
 
 
 def framed(body, extra=b""):
@@ -160,11 +164,15 @@ async def test_a_reset_in_the_middle_of_a_body_is_told_after_what_came_before(up
     seen = asyncio.Event()
     client, _ = await upstream(story)
     came = []
-    with pytest.raises(UpstreamResetError):
+
+    async def read():
         async with client.open("POST", CHAT, {}, BODY) as answer:
             async for part in answer.chunks():
                 came.append(part)
                 seen.set()
+
+    with pytest.raises(UpstreamResetError):
+        await read()
     assert came == [b"ab"]
 
 
@@ -179,11 +187,14 @@ async def test_framing_that_turns_to_garbage_wakes_the_reader(upstream):
 
     seen = asyncio.Event()
     client, _ = await upstream(story)
-    async with asyncio.timeout(5):
-        with pytest.raises(UpstreamGarbageError):
-            async with client.open("POST", CHAT, {}, BODY) as answer:
-                async for _ in answer.chunks():
-                    seen.set()
+
+    async def read():
+        async with client.open("POST", CHAT, {}, BODY) as answer:
+            async for _ in answer.chunks():
+                seen.set()
+
+    with pytest.raises(UpstreamGarbageError):
+        await asyncio.wait_for(read(), 5)
 
 
 async def test_a_refused_connection_is_unreachable():
@@ -241,10 +252,15 @@ async def test_a_body_that_stalls_times_out_after_what_came_before(upstream):
 
     client, _ = await upstream(story, first_byte_timeout="5s", idle_timeout="50ms")
     came = []
-    with pytest.raises(UpstreamTimeoutError):
+
+    async def read():
         async with client.open("POST", CHAT, {}, BODY) as answer:
-            came.extend([part async for part in answer.chunks()])
-            pytest.fail("the body never ended")
+            async for part in answer.chunks():
+                came.append(part)  # noqa: PERF401 - what came before the error counts
+
+    with pytest.raises(UpstreamTimeoutError):
+        await read()
+    assert came == [b"ab"]
 
 
 async def test_a_slow_head_is_not_an_idle_body(upstream):
@@ -391,7 +407,8 @@ def test_a_base_url_and_a_path_join(base, path, expected):
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/../admin", "/v1/%2e%2e/admin", "//evil/v1", "v1", "/v1/a?b=c", "/v1/a b", "/\r\nx"]
+    "path",
+    ["/v1/../admin", "/v1/%2e%2e/admin", "//evil/v1", "v1", "/v1/a?b=c", "/v1/a b", "/\r\nx"],
 )
 def test_an_odd_path_goes_nowhere(path):
     with pytest.raises(RouteUnknownError):

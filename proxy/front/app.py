@@ -1,0 +1,74 @@
+"""The developers' port: aiohttp's low-level server around the handler, with bounds."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from aiohttp.web import Server, ServerRunner, SockSite
+
+if TYPE_CHECKING:
+    import socket
+
+    from aiohttp.web import BaseRequest, StreamResponse
+
+    from proxy.front.handler import Handler
+    from proxy.settings.schema import LimitSettings
+
+COMPLAINTS_A_SECOND = 5
+
+
+class Sparing(logging.Filter):
+    """Lets a few complaints of the HTTP parser through a second, without their tracebacks.
+
+    A stranger's garbage must not fill the disk; and a traceback would show its bytes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._second = 0
+        self._said = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a record is let through, with its traceback taken off."""
+        if record.levelno < logging.ERROR or "Unhandled" in record.msg:
+            return True
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._said = second, 0
+        self._said += 1
+        record.exc_info = record.exc_text = None
+        record.args, record.msg = (), "a request could not be read as HTTP"
+        return self._said <= COMPLAINTS_A_SECOND
+
+
+async def open_door(
+    handler: Handler, listening: socket.socket, limits: LimitSettings, grace: float
+) -> ServerRunner:
+    """Begin to serve on a bound socket; `cleanup()` of what is returned ends it.
+
+    grace: seconds that running answers may take to end
+    """
+    logger = logging.getLogger("weir.http")
+    logger.addFilter(Sparing())
+
+    async def serve(request: BaseRequest) -> StreamResponse:
+        return await handler.handle(request)
+
+    server = Server(
+        serve,
+        handler_cancellation=True,
+        keepalive_timeout=limits.header_timeout / 1e6,
+        max_line_size=8190,
+        max_field_size=limits.headers,
+        auto_decompress=False,
+        access_log=None,
+        logger=logger,
+    )
+    # aiohttp's drain takes twice this time.
+    runner = ServerRunner(server, shutdown_timeout=grace / 2, access_log=None)
+    await runner.setup()
+    site = SockSite(runner, listening, backlog=1024)
+    await site.start()
+    return runner

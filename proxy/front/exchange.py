@@ -1,0 +1,154 @@
+"""One request on its walk: what is known of it so far, and how it is settled and told."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from proxy import engine
+from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
+from proxy.dialects.ratelimit_headers import LimitView
+from proxy.journal.record import LimitEntry
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Sequence
+
+    from proxy.core.decision import Decision
+    from proxy.core.facts import RequestFacts, Usage
+    from proxy.engine import Plan
+    from proxy.journal.record import Record
+    from proxy.limits.buckets import Bucket
+    from proxy.limits.charges import Charged
+
+DAY = 86_400_000_000
+WINDOWS = {
+    Window.HOUR: DAY // 24,
+    Window.DAY: DAY,
+    Window.WEEK: 7 * DAY,
+    Window.MONTH: 30 * DAY,
+}
+
+
+@dataclass(slots=True)
+class Exchange:
+    """What the house knows of one request while it walks.
+
+    record:  the journal's line, filled on the way
+    began:   monotonic nanoseconds of its arrival
+    plan, charged, local: what was reserved, and where: in the store, or in the process while blind
+    prompt, output, cached: tokens charged in the end
+    settling: the settlement on its way, once the ending is known
+    """
+
+    record: Record
+    began: int = field(default_factory=time.perf_counter_ns)
+    facts: RequestFacts | None = None
+    plan: Plan | None = None
+    charged: Charged | None = None
+    local: Plan | None = None
+    decision: Decision | None = None
+    prompt: int = 0
+    output: int = 0
+    cached: int = 0
+    settling: asyncio.Task[None] | None = None
+
+    def since(self) -> int:
+        """Return the microseconds since the request's arrival."""
+        return (time.perf_counter_ns() - self.began) // 1000
+
+    def end(self, how: str, usage: Usage | None, *, billed: bool) -> None:
+        """Note how the exchange ended, and with that what it costs.
+
+        how:    'complete', 'error', 'abandoned' or 'broken'
+        billed: something was served. Where the provider reported usage for a complete answer it
+                is believed; every other ending costs the estimated prompt and what was relayed.
+        """
+        self.record.end = how
+        assert self.plan is not None
+        if usage is not None:
+            told = self.record.usage
+            told.reported_prompt = usage.reported_prompt
+            told.reported_output = usage.reported_output
+            told.reported_reasoning = usage.reported_reasoning
+            told.reported_cached = usage.reported_cached
+            told.relayed = usage.relayed
+        if not billed or usage is None:
+            self.prompt = self.output = self.cached = 0
+        elif usage.reported_output is not None:
+            # Reported usage is the whole exchange, also where the client left just after it.
+            prompt = usage.reported_prompt
+            self.prompt = self.plan.prompt if prompt is None else prompt
+            self.output = max(usage.reported_output, usage.relayed if how != "complete" else 0)
+            self.cached = min(usage.reported_cached or 0, self.prompt)
+        else:
+            self.prompt, self.output = self.plan.prompt, usage.relayed
+
+
+def entries(exchange: Exchange) -> list[LimitEntry]:
+    """Return the journal's line for each limit; `charged` is what the request took in the end."""
+    plan, charged = exchange.plan, exchange.charged
+    if plan is None:
+        return []
+    counted = plan if exchange.local is None else exchange.local
+    receipts = () if charged is None else charged.receipts
+    served = exchange.decision is not None and exchange.record.end != "refused"
+    found = []
+    for limit, charge, receipt in zip(counted.limits, counted.charges, receipts, strict=True):
+        final = None
+        if served and receipt.taken:
+            final = engine.final_cost(
+                limit, plan.model, exchange.prompt, exchange.output, exchange.cached
+            )
+        elif receipt.taken:
+            final = charge.cost
+        found.append(
+            LimitEntry(
+                policy=limit.policy,
+                limit=limit.name,
+                by="+".join(limit.by),
+                unit=limit.unit.value,
+                kind=KINDS[type(charge.bucket)],
+                amount=charge.bucket.amount,
+                mode=limit.mode.value,
+                asked=charge.cost,
+                remaining=receipt.remaining,
+                fits=receipt.fits,
+                taken=receipt.taken,
+                retry_after=receipt.retry_after,
+                charged=final,
+            )
+        )
+    return found
+
+
+def views(plan: Plan, charged: Charged) -> Sequence[LimitView]:
+    """Return the limits as a client may see them."""
+    return [
+        LimitView(
+            name=f"{limit.policy}/{limit.name}",
+            unit=limit.unit.value,
+            kind=KINDS[type(charge.bucket)],
+            amount=charge.bucket.amount,
+            period=period(charge.bucket),
+            remaining=receipt.remaining,
+            reset=receipt.reset,
+            binding=charge.binding,
+            largest=charge.bucket.burst if isinstance(charge.bucket, Rate) else 0,
+        )
+        for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True)
+    ]
+
+
+def period(bucket: Bucket) -> int:
+    """Return the stretch that a bucket's amount is for, microseconds; 0 for a lease."""
+    match bucket:
+        case Budget(window=window):
+            return WINDOWS[window]
+        case Exposure(half_life=half_life):
+            return half_life
+        case Lease():
+            return 0
+        case _:
+            return bucket.period

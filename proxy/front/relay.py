@@ -1,0 +1,93 @@
+"""Copying an answer through: metered and transformed by the dialect's reader as it flows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aiohttp import hdrs
+from aiohttp.web import Response, StreamResponse
+
+from proxy.core.errors import UpstreamError, UpstreamGarbageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp.web import BaseRequest
+
+    from proxy.dialects.base import AnswerReader
+    from proxy.ports import UpstreamAnswer
+
+SPILL = 1_048_576
+EVENT_STREAM = "text/event-stream"
+
+
+async def relay_whole(
+    answer: UpstreamAnswer, reader: AnswerReader, headers: dict[str, str]
+) -> Response | list[bytes]:
+    """Read an answer that fits in memory and return it whole.
+
+    A break of the upstream is then still an error with a status of its own. Above a megabyte the
+    pieces read so far are returned instead, to go on as a stream. Raises UpstreamError.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    chunks = answer.chunks()
+    async for chunk in chunks:
+        piece = reader.feed(chunk)
+        pieces.append(piece)
+        size += len(piece)
+        if size > SPILL:
+            return pieces
+    pieces.append(reader.end())
+    return Response(status=answer.status, headers=headers, body=b"".join(pieces))
+
+
+async def relay_stream(
+    request: BaseRequest,
+    answer: UpstreamAnswer,
+    reader: AnswerReader,
+    headers: dict[str, str],
+    ended: Callable[[], None],
+    before: list[bytes] | None = None,
+) -> StreamResponse:
+    """Copy a stream to the client and return the finished response.
+
+    before: pieces that were read already
+    ended:  called once, when the native end was seen and before the client sees it, so that what
+            the client does next already finds its slots free
+    An upstream that breaks gives the stream its native ending and is told by raising UpstreamError
+    after the client was told. ConnectionError: the client left.
+    """
+    response = StreamResponse(status=answer.status, headers=headers)
+    if headers.get("content-type", "").startswith(EVENT_STREAM):
+        headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
+    await response.prepare(request)
+    try:
+        for piece in before or ():
+            await response.write(piece)
+        async for chunk in answer.chunks():
+            piece = reader.feed(chunk)
+            if reader.complete:
+                ended()
+            if piece:
+                await response.write(piece)
+        last = reader.end()
+        if last:
+            await response.write(last)
+    except UpstreamError as error:
+        last = reader.broken(_told(error), error.code)
+        if last:
+            await response.write(last)
+            await response.write_eof()
+        elif request.transport is not None:
+            # The format has no way to say it: only a cut connection tells the client.
+            request.transport.abort()
+        raise
+    await response.write_eof()
+    return response
+
+
+def _told(error: UpstreamError) -> str:
+    if isinstance(error, UpstreamGarbageError):
+        return "The model sent something that could not be read; the answer ends here."
+    return "The model's answer was cut off before its end."

@@ -1,0 +1,272 @@
+"""The composition root of a worker: everything is made here and handed to those who need it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import os
+import signal
+import socket
+import time
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+import structlog
+
+from proxy import metrics
+from proxy.auth.authenticator import HeaderAuthenticator
+from proxy.auth.jwt import JwtSettings, TokenVerifier
+from proxy.auth.keyindex import KeyIndex
+from proxy.auth.pepper import ensure_pepper
+from proxy.engine import Context
+from proxy.front.app import open_door
+from proxy.front.chores import Chores
+from proxy.front.handler import Handler, Rules
+from proxy.journal.writer import FileJournal, StdoutJournal
+from proxy.policy.loader import load
+from proxy.policy.watcher import PolicyWatcher
+from proxy.settings import load_settings
+from proxy.store.memory import MemoryStore
+from proxy.store.open import open_store
+from proxy.upstream.routes import upstreams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from proxy.core.errors import PolicyError, WeirError
+    from proxy.policy.loader import Loaded
+    from proxy.settings import Settings
+
+GAUGE_SECONDS = 1.0
+log = structlog.get_logger("weir")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What the supervisor tells a worker on its standard input, as one line of JSON.
+
+    slot:     stable number of the worker, 0 and up
+    file, flags: where the settings come from, as the supervisor had them
+    store:    URL of the counters ('memory', or what the embedded server listens on)
+    standin:  base URL of the stand-in model, '' where none runs
+    listen:   host and port, both settled
+    metrics:  directory of the metric files
+    status:   descriptor to which the worker writes what it becomes, a line of JSON each
+    """
+
+    slot: int
+    file: str
+    flags: dict[str, object]
+    store: str
+    standin: str
+    listen: tuple[str, int]
+    metrics: str
+    status: int
+
+    def line(self) -> bytes:
+        """Return the line."""
+        return orjson.dumps(asdict(self)) + b"\n"
+
+
+def boot_of(line: bytes) -> Boot:
+    """Read the line of a supervisor."""
+    told = orjson.loads(line)
+    host, port = told.pop("listen")
+    return Boot(listen=(host, port), **told)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """Return a socket bound with SO_REUSEPORT, not yet listening."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listening.setblocking(False)
+    listening.bind((host, port))
+    return listening
+
+
+def fingerprinter(secret: bytes) -> Callable[[str], str]:
+    """Return the keyed hash of texts, 16 hex digits; nobody without the key can confirm a text."""
+    key = hmac.digest(secret, b"weir fingerprints", "sha256")
+
+    def fingerprint(text: str) -> str:
+        data = text.encode("utf-8", "surrogatepass")
+        return hashlib.blake2b(data, digest_size=8, key=key).hexdigest()
+
+    return fingerprint
+
+
+async def work(boot: Boot, environ: Mapping[str, str]) -> None:
+    """Serve until the signal to stop comes or the supervisor is gone; then drain."""
+    settings = load_settings(Path(boot.file) if boot.file else None, environ, boot.flags)
+    metrics.use_slot(Path(boot.metrics), boot.slot)
+    async with AsyncExitStack() as stack:
+        worker = await Worker.make(settings, boot, environ, stack)
+        await worker.run()
+
+
+class Worker:
+    """One process that serves: the handler and the tasks around it."""
+
+    def __init__(self, settings: Settings, boot: Boot, handler: Handler) -> None:
+        self.settings = settings
+        self.boot = boot
+        self.handler = handler
+        self.stopping = asyncio.Event()
+        self.watcher: PolicyWatcher
+        self.keys: KeyIndex
+
+    @classmethod
+    async def make(
+        cls, settings: Settings, boot: Boot, environ: Mapping[str, str], stack: AsyncExitStack
+    ) -> Worker:
+        """Compose a worker; the stack takes down in reverse what was put up."""
+        pepper = ensure_pepper(settings.home, environ, settings.keys)
+        keys = KeyIndex(settings.keys, pepper, _told("keys.kept"))
+        keys.load()
+        tokens = None
+        if settings.auth.jwt is not None:
+            tokens = TokenVerifier(JwtSettings.of(settings.auth.jwt))
+        loaded = load(settings.policies)
+        journal = _journal(settings, boot.slot)
+        stack.callback(journal.close)
+        store = open_store(
+            boot.store, env=settings.store.environment, deadline_us=settings.store.deadline
+        )
+        stack.push_async_callback(store.close)
+        apis = upstreams(settings.upstreams, boot.standin or None)
+        stack.push_async_callback(apis.close)
+        handler = Handler(
+            authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
+            store=store,
+            local=MemoryStore(),
+            rules=Rules(loaded.policies, loaded.models),
+            upstreams=apis,
+            journal=journal,
+            metrics=metrics.Metrics(),
+            chores=Chores(),
+            context=Context(settings.store.environment, fingerprinter(pepper)),
+            trusted=settings.trusted_networks,
+            body_limit=settings.limits.body,
+            body_timeout=settings.limits.body_timeout / 1e6,
+            replicas=settings.store.replicas * settings.workers,
+        )
+        worker = cls(settings, boot, handler)
+        worker.keys = keys
+        worker.watcher = PolicyWatcher(settings.policies, worker.take, worker.keep)
+        return worker
+
+    async def run(self) -> None:
+        """Serve, watch, and drain in the end."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self.watcher.reload)
+        grace = self.settings.shutdown.grace / 1e6
+        listening = bound(*self.boot.listen)
+        door = await open_door(self.handler, listening, self.settings.limits, grace)
+        self._tell(event="ready", policies=self.handler.rules.policies.digest)
+        async with asyncio.TaskGroup() as tasks:
+            running = [
+                tasks.create_task(self.watcher.run()),
+                tasks.create_task(self.keys.watch()),
+                tasks.create_task(self.handler.renew()),
+                tasks.create_task(self._gauge()),
+                tasks.create_task(self._parent()),
+            ]
+            await self.stopping.wait()
+            await door.cleanup()
+            await self.handler.chores.drain(5)
+            for task in running:
+                task.cancel()
+
+    def take(self, loaded: Loaded) -> None:
+        """Put a new policy set into force: the next request is decided by it."""
+        self.handler.rules = Rules(loaded.policies, loaded.models)
+        self.handler.metrics.policy_good.set(1)
+        self.handler.metrics.policy_reloads.labels("taken").inc()
+        log.info("policies.taken", digest=loaded.policies.digest, worker=self.boot.slot)
+        self._tell(event="policies", digest=loaded.policies.digest, mistakes=[])
+
+    def keep(self, error: PolicyError) -> None:
+        """Keep the set in force and say what is wrong with the files."""
+        mistakes = str(error).splitlines()
+        self.handler.metrics.policy_good.set(0)
+        self.handler.metrics.policy_reloads.labels("turned_down").inc()
+        if self.boot.slot == 0:
+            for mistake in mistakes:
+                log.error("policies.kept", mistake=mistake)
+        digest = self.handler.rules.policies.digest
+        self._tell(event="policies", digest=digest, mistakes=mistakes)
+
+    async def _gauge(self) -> None:
+        """Show the store's and the journal's state in the metrics and to the supervisor."""
+        store, instruments = self.handler.store, self.handler.metrics
+        told: bool | None = None
+        while True:
+            up = not getattr(store, "breaker_open", False)
+            instruments.store_up.set(up)
+            instruments.store_backlog.set(len(getattr(store, "backlog", ())))
+            instruments.journal_dropped.set(getattr(self.handler.journal, "dropped", 0))
+            if up is not told:
+                told = up
+                self._tell(event="store", up=up)
+            await asyncio.sleep(GAUGE_SECONDS)
+
+    async def _parent(self) -> None:
+        """Stop when the supervisor is gone: its end of our standard input closes."""
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(0), "rb")
+        )
+        await reader.read()
+        self.stopping.set()
+
+    def _tell(self, **what: object) -> None:
+        try:
+            os.write(self.boot.status, orjson.dumps(what) + b"\n")
+        except (BrokenPipeError, BlockingIOError):
+            self.stopping.set()
+
+
+def _journal(settings: Settings, slot: int) -> FileJournal | StdoutJournal:
+    told = settings.journal
+    if told.to == "stdout":
+        return StdoutJournal(queue_bytes=told.queue_bytes)
+    return FileJournal(
+        told.directory,
+        slot,
+        rotate_bytes=told.rotate_bytes,
+        keep_bytes=told.keep_bytes,
+        queue_bytes=told.queue_bytes,
+    )
+
+
+def _told(event: str) -> Callable[[WeirError], None]:
+    def tell(error: WeirError) -> None:
+        log.error(event, why=str(error))
+
+    return tell
+
+
+def configure_log(level: str) -> None:
+    """Send what Weir tells of itself to stderr, a line each; the journal is another thing."""
+    number = getattr(logging, level.upper())
+    logging.basicConfig(level=number, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(file=os.fdopen(os.dup(2), "w")),
+        cache_logger_on_first_use=True,
+    )
+    logging.Formatter.converter = time.gmtime
