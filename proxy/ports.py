@@ -33,11 +33,20 @@ class CounterStore(Protocol):
         """
         ...
 
-    async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> None:
-        """Correct taken charges and give leases back.
+    async def settle(
+        self, settlements: Sequence[Settlement], now: int | None = None
+    ) -> int | None:
+        """Correct taken charges and give leases back; return the store's moment, None if unsaid.
 
         Never raises for an unreachable store: what could not be said is kept (bounded) and said
         when the store is back.
+        """
+        ...
+
+    async def debit(self, charges: Sequence[Charge], now: int | None = None) -> None:
+        """Take non-binding charges for what was served while the store was away.
+
+        Never raises for an unreachable store, as `settle`.
         """
         ...
 

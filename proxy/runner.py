@@ -137,7 +137,7 @@ class Worker:
         journal = _journal(settings, boot.slot)
         stack.callback(journal.close)
         store = open_store(
-            boot.store, env=settings.store.environment, deadline_us=settings.store.deadline
+            boot.store, deadline_us=settings.store.deadline
         )
         stack.push_async_callback(store.close)
         apis = upstreams(settings.upstreams, boot.standin or None)

@@ -94,9 +94,7 @@ class Supervisor:
             host, port = holder.getsockname()[:2]
             if store_url != "memory":
                 self._store = open_store(
-                    store_url,
-                    env=settings.store.environment,
-                    deadline_us=settings.store.deadline,
+                    store_url, deadline_us=settings.store.deadline
                 )
             admin = Admin(self._readiness, self._reload, self._metrics)
             try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import SettingsError
@@ -71,7 +72,7 @@ def peer_address(
         return remote
     if not trusted or not forwarded_for:
         return current
-    for hop in _hops(forwarded_for, rfc7239=rfc7239):
+    for hop in islice(_hops(forwarded_for, rfc7239=rfc7239), MOST_HOPS):
         if not _is_within(current, trusted):
             return current
         if (further := normalised(hop)) is None:
@@ -104,15 +105,10 @@ def _is_within(address: str, networks: Iterable[Network]) -> bool:
 
 def _hops(values: Sequence[str], *, rfc7239: bool) -> Iterator[str]:
     """Yield hops from the right. The node of a Forwarded element that has none is ''."""
-    left = MOST_HOPS
     for value in reversed(values):
         # A node has no comma in it. Elements are cut at every comma, also within quotes, so that a
         # quote left open by a stranger cannot swallow what our own proxy wrote after it.
         for element in reversed(value.split(",")):
-            if left == 0:
-                yield ""
-                return
-            left -= 1
             yield _node(element) if rfc7239 else element.strip(" \t")
 
 

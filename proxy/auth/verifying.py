@@ -155,12 +155,14 @@ def _key_of_entry(entry: dict[str, Any], algorithms: Sequence[str]) -> Iterator[
         return
     if "verify" not in operations or "d" in entry or not isinstance(kid, str | None):
         return
+    # Before PyJWT sees it, which for "none" lets out an error that is none of its own.
+    if own is not None and own not in algorithms:
+        return
     try:
         key = jwt.PyJWK(entry).key
     except (jwt.PyJWTError, ValueError, TypeError, UnsupportedAlgorithm):
         return
-    named = [name for name in algorithms if own is None or name == own]
-    yield from _usable(kid, [key], named)
+    yield from _usable(kid, [key], algorithms if own is None else [own])
 
 
 def _usable(

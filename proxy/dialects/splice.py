@@ -116,16 +116,16 @@ def _value_end(text: bytes, position: int) -> int:
         found = _SCALAR.match(text, position)
         assert found is not None
         return found.end()
-    depth = 0
-    for token in _NESTING.finditer(text, position):
+    nesting = _NESTING.finditer(text, position + 1)
+    depth = 1
+    while depth:
+        token = next(nesting)
         mark = text[token.start()]
         if mark in b"[{":
             depth += 1
         elif mark in b"]}":
             depth -= 1
-            if depth == 0:
-                return token.end()
-    raise AssertionError("the text is no JSON object")
+    return token.end()
 
 
 def _decoded(key: bytes) -> str:

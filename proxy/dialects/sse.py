@@ -113,7 +113,8 @@ def with_data(event: bytes, data: bytes) -> bytes:
     >>> with_data(b"id: 7\r\ndata: a\r\ndata: b\r\n\r\n", b"c")
     b'id: 7\r\ndata: c\r\n\r\n'
     """
-    if event.startswith(b"data: ") and event.endswith(b"\n\n") and event.count(b"\n") == 2:  # noqa: PLR2004
+    before = event[6:-2]
+    if event == b"data: %b\n\n" % before and not _LINE.search(before) and b"\n" not in data:
         return b"data: %b\n\n" % data
     bom = BOM if event.startswith(BOM) else b""
     kept = [bom]

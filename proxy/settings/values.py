@@ -38,7 +38,7 @@ HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z_.-]+)(:[0-9]{1,5})?")
 def duration(value: object) -> object:
     """Read '5s' as microseconds; a bare number is refused, because it does not say its unit."""
     if not isinstance(value, str):
-        raise ValueError(f"cannot read {value!r} as a duration (100ms, 5s, 2m)")  # noqa: TRY004
+        raise ValueError(f"cannot read {value!r} as a duration (400ms, 30s, 1m, 6h, 7d)")  # noqa: TRY004
     return parse_duration(value)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 
 import pytest
 
@@ -66,7 +65,9 @@ async def test_a_first_key_a_revocation_and_a_rotation_are_felt_by_all(
         lambda path: (path.unlink(), path.mkdir()),
     ],
 )
-async def test_a_file_that_goes_bad_keeps_the_keys_and_is_reported_once(ring, path, pepper, errors, spoil):
+async def test_a_file_that_goes_bad_keeps_the_keys_and_is_reported_once(
+    ring, path, pepper, errors, spoil
+):
     key = ring.issue("acme")
     index = KeyIndex(path, pepper, errors.append)
     index.load()
@@ -102,7 +103,7 @@ async def test_a_swapped_symlink_is_noticed_every_time(ring, path, pepper, error
     assert len(index) == 1
     for count, name in ((2, "b"), (3, "c")):
         (tmp_path / "next").symlink_to(tmp_path / name)
-        os.replace(tmp_path / "next", link)
+        (tmp_path / "next").replace(link)
         await index.refresh()
         assert len(index) == count
 

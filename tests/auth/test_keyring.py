@@ -1,17 +1,19 @@
 """Issuing, rotating, revoking; the file, its lock, its pepper."""
 
-import os
 import stat
 import subprocess
 import sys
 import threading
 from dataclasses import replace
+from types import MappingProxyType
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proxy.auth.keyfile import key_file, written
+from proxy.auth.keyfile import KeyFile, key_file, written
 from proxy.auth.keyring import Keyring, replace_file
-from proxy.auth.keys import State, hash_key, looks_like_key
+from proxy.auth.keys import KeyRecord, State, hash_key, looks_like_key
 from proxy.auth.pepper import ensure_pepper, fingerprint, load_pepper
 from proxy.core.errors import SettingsError
 
@@ -47,7 +49,7 @@ def test_the_organisation_is_the_account_where_none_is_given(ring):
 def test_the_file_is_for_its_owner_only_and_nothing_is_left_beside_it(ring, path):
     ring.issue("acme")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert sorted(os.listdir(path.parent)) == [".keys.yaml.lock", "keys.yaml"]
+    assert sorted(file.name for file in path.parent.iterdir()) == [".keys.yaml.lock", "keys.yaml"]
 
 
 def test_a_rotated_key_works_to_the_end_of_its_grace_beside_the_new_one(path, pepper):
@@ -72,23 +74,23 @@ def test_a_revoked_key_is_revoked_for_good(ring):
 @pytest.mark.parametrize(
     ("act", "sentence"),
     [
-        (lambda ring, a, b, c: ring.issue("a b"), "account: 'a b' must be"),
-        (lambda ring, a, b, c: ring.issue("a", org=""), "org: '' must be"),
-        (lambda ring, a, b, c: ring.issue("a", expires_in=0), "expires: must be in the future"),
-        (lambda ring, a, b, c: ring.rotate(a, -1), "grace: cannot be negative"),
-        (lambda ring, a, b, c: ring.rotate("key_x", 1), "there is no key with this id"),
-        (lambda ring, a, b, c: ring.revoke("weir_live_oops"), "there is no key with this id"),
-        (lambda ring, a, b, c: ring.rotate(b, 1), "is revoked and cannot be rotated"),
-        (lambda ring, a, b, c: ring.rotate(c, 1), "was rotated to key_"),
+        (lambda ring, _: ring.issue("a b"), "account: 'a b' must be"),
+        (lambda ring, _: ring.issue("a", org=""), "org: '' must be"),
+        (lambda ring, _: ring.issue("a", expires_in=0), "expires: must be in the future"),
+        (lambda ring, ids: ring.rotate(ids[0], -1), "grace: cannot be negative"),
+        (lambda ring, _: ring.rotate("key_x", 1), "there is no key with this id"),
+        (lambda ring, _: ring.revoke("weir_live_oops"), "there is no key with this id"),
+        (lambda ring, ids: ring.rotate(ids[1], 1), "is revoked and cannot be rotated"),
+        (lambda ring, ids: ring.rotate(ids[2], 1), "was rotated to key_"),
     ],
 )
 def test_a_mistake_is_told_and_changes_nothing(ring, path, act, sentence):
-    a, b, c = (ring.issue("acme").id for _ in "abc")
-    ring.revoke(b)
-    ring.rotate(c, 10**12)
+    ids = [ring.issue("acme").id for _ in "abc"]
+    ring.revoke(ids[1])
+    ring.rotate(ids[2], 10**12)
     before = path.read_bytes()
     with pytest.raises(SettingsError) as error:
-        act(ring, a, b, c)
+        act(ring, ids)
     assert sentence in str(error.value)
     assert "weir_live" not in str(error.value)
     assert path.read_bytes() == before
@@ -159,6 +161,58 @@ def test_a_file_reads_the_same_as_written_and_as_edited(ring, path):
     assert key_file(text.replace("\nkeys:", "\n# edited\nkeys:"), "keys.yaml") == file
 
 
+@pytest.mark.parametrize(
+    ("edit", "sentence"),
+    [
+        (lambda text: text + text.splitlines()[-1] + "\n", "the same name stands twice"),
+        (lambda text: text.replace('"plan": "free"', '"plan": "free", "plan": "paid"'), "twice"),
+        (lambda text: text.replace('"free"', '"fr ee"'), "plan: 'fr ee' must be"),
+        (lambda text: text.replace('Z"}', 'Z"'), "is no YAML"),
+        (lambda text: text.replace('"free"', "free}"), "is no YAML"),
+        (lambda text: text.replace('"free"', "5"), "plan: must be a text"),
+        (lambda text: text.replace("key_", "kex_"), "is no key id"),
+        (lambda text: text.replace("keys:", "keys: {}"), "is no YAML"),
+    ],
+)
+def test_a_written_file_that_was_edited_wrongly_is_not_read_quickly(ring, path, edit, sentence):
+    ring.issue("acme", plan="free")
+    edited = edit(path.read_text())
+    assert edited != path.read_text()
+    with pytest.raises(SettingsError) as error:
+        key_file(edited, "k")
+    assert sentence in str(error.value)
+
+
+moments = st.integers(1, 4 * 10**15)
+records = st.builds(
+    KeyRecord,
+    id=st.from_regex(r"key_[0-9A-Za-z]{16}", fullmatch=True),
+    hash=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    account=st.text(alphabet="aZ0._:@/+|=~-", min_size=1, max_size=8),
+    org=st.just("o"),
+    plan=st.sampled_from(["", "free", "null", "1"]),
+    verified=st.booleans(),
+    attributes=st.dictionaries(
+        st.sampled_from(["a", "1", "true"]),
+        st.text(min_size=1, max_size=8).filter(str.isprintable),
+        max_size=2,
+    ).map(MappingProxyType),
+    created=st.just(0),
+    changed=moments,
+    expires=st.none() | moments,
+    revoked_at=st.none() | moments,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(records, max_size=3, unique_by=lambda record: record.id))
+def test_every_record_reads_as_it_was_written_both_ways(found):
+    file = KeyFile("0123456789abcdef", {record.id: record for record in found})
+    text = written(file)
+    assert key_file(text, "k") == file
+    assert key_file("# edited\n" + text, "k") == file
+
+
 def test_no_keys_are_a_file_too(ring, path, pepper):
     text = written(key_file(f'version: 1\npepper: "{fingerprint(pepper)}"\nkeys: {{}}', "k"))
     assert key_file(text, "k").records == {}
@@ -227,7 +281,7 @@ def test_a_pepper_is_made_once_and_for_its_owner_only(tmp_path, path):
     assert len(first) == 64
     assert ensure_pepper(home, {}, path) == load_pepper(home, {}) == first
     assert stat.S_IMODE((home / "pepper").stat().st_mode) == 0o600
-    assert os.listdir(home) == ["pepper"]
+    assert [file.name for file in home.iterdir()] == ["pepper"]
 
 
 def test_many_who_start_at_once_agree_on_one_pepper(tmp_path, path):

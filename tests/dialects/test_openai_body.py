@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -45,10 +46,7 @@ def test_bytes_pass_unchanged_and_usage_is_read_at_the_end(cuts):
     body = json.dumps(BODY).encode()
     reader = JsonReader("words")
     edges = [0, *sorted(cut % len(body) for cut in cuts), len(body)]
-    out = (
-        b"".join(reader.feed(body[start:end]) for start, end in zip(edges, edges[1:], strict=False))
-        + reader.end()
-    )
+    out = b"".join(reader.feed(body[start:end]) for start, end in pairwise(edges)) + reader.end()
     assert (out, reader.complete, reader.errored) == (body, True, False)
     # More cached tokens than the prompt has are no more than the prompt.
     assert reader.usage == Usage(5, 8, None, 5, relayed=4 + 1 + 2)
@@ -63,10 +61,17 @@ def test_half_a_body_is_counted_by_the_text_that_was_passed_on():
     assert reader.broken("gone", "upstream.reset") == b""
 
 
+def test_a_choice_without_a_message_or_an_end_says_nothing():
+    reader = JsonReader("words")
+    reader.feed(b'{"choices":[{"message":null,"finish_reason":null}]}')
+    reader.end()
+    assert (reader.usage, reader.finish_reasons) == (Usage(), ())
+
+
 def test_an_error_under_a_good_status_is_noticed():
     reader = JsonReader("words")
     reader.feed(b'{"error":{"message":"busy"}}')
-    reader.end()
+    assert reader.end() + reader.end() == b""
     assert (reader.errored, reader.complete) == (True, True)
 
 

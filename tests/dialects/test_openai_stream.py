@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from itertools import pairwise
 
 import httpx2
 import openai
@@ -15,6 +16,7 @@ from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import RequestFacts, Usage
 from proxy.dialects import openai_chat
 from proxy.dialects.openai_stream import StreamReader
+from proxy.dialects.sse import MAX_EVENT
 from proxy.dialects.tokens import TokenRules
 
 USAGE = {
@@ -57,7 +59,7 @@ def run(stream, cuts=(), *, hide=True, counter="words", choices=1):
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
     out = b""
     try:
-        for start, end in zip(edges, edges[1:], strict=False):
+        for start, end in pairwise(edges):
             out += reader.feed(stream[start:end])
         out += reader.end()
     except UpstreamGarbageError:
@@ -148,7 +150,7 @@ def test_usage_beside_choices_is_read_and_cut_out():
         (b'data: {"x":{"a":1,"usage":null},"usage":null}\n\n', b'data: {"x":{"a":1,"usage":null}}\n\n'),
         (b'data: {"x":{"a":1,"usage":null}}\n\n', b'data: {"x":{"a":1,"usage":null}}\n\n'),
         (b'data: {"x":"\\",\\"usage\\":null,","choices":[]}\n\n', b'data: {"x":"\\",\\"usage\\":null,","choices":[]}\n\n'),
-        (b': ping\n\n', b': ping\n\n'),
+        (b": ping\n\n", b": ping\n\n"),
         (b'data: {"choices":[],"prompt_filter_results":[]}\n\n', b'data: {"choices":[],"prompt_filter_results":[]}\n\n'),
         (b'data: {"choices":[],"usage":{}}\n\n', b""),
     ],
@@ -248,6 +250,19 @@ def test_an_error_in_the_stream_passes_and_is_not_told_twice():
     assert reader.broken("x", "y") == b""
 
 
+def test_half_an_event_at_the_end_is_dropped_and_the_break_is_told():
+    good = sse(chunk("a b"), done=False)
+    out, reader = run(good + b'data: {"choi')
+    assert out.startswith(good + b'data: {"error":{"message":"The answer was cut short."')
+    assert (reader.complete, reader.usage.relayed) == (False, 2)
+
+
+def test_a_reset_after_an_error_in_the_stream_adds_nothing():
+    reader = StreamReader("words", hide_usage=True)
+    reader.feed(sse({"error": {"message": "overloaded"}}, done=False))
+    assert reader.broken("gone", "upstream.reset") == b""
+
+
 def test_what_came_before_garbage_is_kept():
     good = sse(chunk("a b"), done=False)
     reader = StreamReader("words", hide_usage=True)
@@ -259,9 +274,39 @@ def test_what_came_before_garbage_is_kept():
 
 def test_an_event_without_end_is_garbage():
     reader = StreamReader("words", hide_usage=True)
+    good = sse(chunk("a"), done=False)
+    assert reader.feed(good + b"x" * MAX_EVENT) == good
     with pytest.raises(UpstreamGarbageError, match="too large"):
-        for _ in range(9):
-            reader.feed(b"x" * (1024 * 1024))
+        reader.feed(b"x")
+    assert reader.broken("bad", "upstream.garbage").startswith(b"data: {")
+
+
+def test_more_choices_than_any_answer_has_are_garbage():
+    reader = StreamReader("words", hide_usage=True)
+    with pytest.raises(UpstreamGarbageError, match="too many"):
+        reader.feed(sse(*(chunk("x", index=index) for index in range(10_002))))
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        5,
+        {"index": "0"},
+        {"delta": "text"},
+        {"delta": {"tool_calls": 1}},
+        {"delta": {"tool_calls": [1]}},
+        {"delta": {"tool_calls": [{"index": "a"}]}},
+    ],
+)
+def test_a_choice_that_cannot_be_counted_is_garbage(choice):
+    with pytest.raises(UpstreamGarbageError):
+        StreamReader("words", hide_usage=True).feed(sse({"choices": [choice]}))
+
+
+def test_counters_that_are_neither_text_nor_parts_count_nothing():
+    item = chunk()
+    item["choices"][0]["delta"] = {"content": [1, None, {"type": "text"}]}
+    assert run(sse(item))[1].usage.relayed == 0
 
 
 @pytest.mark.parametrize("number", [-1, True, "4", 4.0, 10**12, None])

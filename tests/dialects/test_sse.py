@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ def split(stream: bytes, cuts: list[int]) -> tuple[list[bytes], bytes]:
     splitter = SseSplitter()
     events = []
     edges = [0, *sorted(cut % (len(stream) + 1) for cut in cuts), len(stream)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         events += splitter.feed(stream[start:end])
     return events, splitter.rest()
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
+import sys
 
 import orjson
 import pytest
@@ -84,3 +86,15 @@ def test_integers_of_any_length_are_harmless():
 def test_quotes_in_strings_are_no_repeated_keys():
     value = {"a": 'say "hi" \\" \\', 'b"': ['"', {"c": '""'}]}
     assert parse_object(orjson.dumps(value)) == value
+
+
+def test_a_body_too_deep_for_the_stack_at_hand_is_refused():
+    body = b'{"\\u0022":' + b"[" * 200 + b"]" * 200 + b"}"
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+    try:
+        with pytest.raises(RequestError, match="nested too deeply"):
+            parse_object(body)
+    finally:
+        sys.setrecursionlimit(before)
+    assert parse_object(body)

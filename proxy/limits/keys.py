@@ -1,0 +1,63 @@
+"""The keys of buckets in the store.
+
+`weir1:<env>:{<scope>:<len>:<subject>}:<len>:<policy>:<len>:<limit>:<kind>:<identity>[:<more>]`.
+Every part that people choose has its length before it, so that no two buckets share a key. What
+stands between the braces is the hash tag: all keys of one subject live on one node of a cluster.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from proxy.limits.buckets import KINDS, Budget, Distinct, Exposure, Lease, Rate, Rolling
+from proxy.limits.distinct import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.limits.buckets import Bucket
+
+VERSION = "weir1"
+
+
+def bucket_key(
+    env: str,
+    scope: str,
+    subject: str,
+    policy: str,
+    limit: str,
+    bucket: Bucket,
+    rest: Sequence[str] = (),
+) -> tuple[str, str]:
+    """Return the hash tag and the whole key of a bucket.
+
+    rest: the other parts that it counts by, scope names and subjects in turn
+
+    >>> bucket_key("default", "key", "k1", "free", "requests", Rate(60, 60_000_000, 60))
+    ('key:2:k1', 'weir1:default:{key:2:k1}:4:free:8:requests:rate:60000000')
+    """
+    tag = f"{scope}:{_part(subject)}"
+    more = "".join(f":{_part(part)}" for part in rest)
+    kind = KINDS[type(bucket)]
+    return tag, (
+        f"{VERSION}:{env}:{{{tag}}}:{_part(policy)}:{_part(limit)}:{kind}:{_identity(bucket)}{more}"
+    )
+
+
+def _part(text: str) -> str:
+    return f"{len(text)}:{text}"
+
+
+def _identity(bucket: Bucket) -> str:
+    """Return what makes stored state useless for another bucket of the same name."""
+    match bucket:
+        case Rate(period=period) | Rolling(period=period):
+            return str(period)
+        case Budget(window=window):
+            return window.value
+        case Lease():
+            return ""
+        case Distinct(period=period):
+            return f"{period}.{cells(bucket)}"
+        case Exposure(half_life=half_life):
+            return str(half_life)

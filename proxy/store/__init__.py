@@ -1,0 +1,1 @@
+"""The counters: a reference model in memory, and Redis."""

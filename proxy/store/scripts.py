@@ -1,0 +1,154 @@
+"""The Lua scripts and the words in which they are spoken to."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from proxy.core.errors import StoreUnavailableError
+from proxy.limits import budget, distinct, exposure, rate, rolling
+from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
+from proxy.limits.charges import Charged
+from proxy.store.memory import receipt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.limits.charges import Charge, Settlement
+
+HEAD, EACH = 2, 4
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script and the digest by which a server knows it."""
+
+    text: str
+    sha: str
+
+
+def script(name: str) -> Script:
+    """Read one of the package's scripts."""
+    text = resources.files("proxy.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+CHARGE = script("charge")
+SETTLE = script("settle")
+
+
+class ClockError(StoreUnavailableError):
+    """Our idea of the calendar window does not hold the server's time.
+
+    at: the server's time, microseconds
+    """
+
+    def __init__(self, at: int) -> None:
+        super().__init__("the server's clock is in another calendar window than ours")
+        self.at = at
+
+
+def charge_words(
+    charges: Sequence[Charge], now: int | None, near: int
+) -> tuple[list[str], list[str]]:
+    """Return KEYS and ARGV of the charge script.
+
+    near: about what the server's clock says, for the calendar windows
+    """
+    keys: list[str] = []
+    args = ["" if now is None else str(now)]
+    for charge in charges:
+        keys.append(charge.key)
+        binding = "1" if charge.binding else "0"
+        cost = charge.cost
+        match charge.bucket:
+            case Rate() as bucket:
+                gauge = rate.gauge(bucket)
+                args += (
+                    "1", binding, str(cost * gauge.scale),
+                    str(gauge.capacity), str(gauge.drain), str(gauge.scale), "", "",
+                )  # fmt: skip
+            case Budget() as bucket:
+                starts = budget.around(bucket.window, near)
+                args += ("2", binding, str(cost), str(bucket.amount), *map(str, starts))
+            case Rolling() as bucket:
+                width = str(rolling.slice_of(bucket))
+                slices = str(rolling.SLICES)
+                args += ("3", binding, str(cost), str(bucket.amount), width, slices, "", "")
+            case Lease() as bucket:
+                args += (
+                    "4", binding, str(cost),
+                    str(bucket.amount), str(bucket.hold), charge.token, "", "",
+                )  # fmt: skip
+            case Distinct() as bucket:
+                keys.append(f"{charge.key}:cells")
+                args += (
+                    "5", binding, str(cost), str(distinct.most_cells(bucket)),
+                    str(rolling.slice_of(bucket)), str(rolling.SLICES),
+                    str(distinct.cell(bucket, charge.token)) if cost else "0", "",
+                )  # fmt: skip
+            case Exposure() as bucket:
+                step = str(exposure.step_of(bucket))
+                args += ("6", binding, str(cost), str(bucket.amount), step, "", "", "")
+    return keys, args
+
+
+def charged(charges: Sequence[Charge], answer: list[bytes]) -> Charged:
+    """Return what the charge script answered. Raises ClockError."""
+    at = int(answer[0])
+    if answer[1] == b"clock":
+        raise ClockError(at)
+    admitted = answer[1] == b"1"
+    receipts = []
+    for index, charge in enumerate(charges):
+        start = HEAD + EACH * index
+        fits, x, y, z = answer[start : start + EACH]
+        number = float(x) if isinstance(charge.bucket, Exposure) else int(x)
+        receipts.append(
+            receipt(
+                charge, at, number, int(y), int(z),
+                fits=fits == b"1", taken=admitted or not charge.binding,
+            )
+        )  # fmt: skip
+    return Charged(admitted, tuple(receipts), at)
+
+
+def settle_words(
+    settlements: Sequence[Settlement], now: int | None
+) -> tuple[list[str], list[str]]:
+    """Return KEYS and ARGV of the settle script."""
+    keys: list[str] = []
+    args = ["" if now is None else str(now)]
+    for settlement in settlements:
+        charge, delta, mark = settlement.charge, settlement.delta, str(settlement.mark)
+        match charge.bucket:
+            case Rate() as bucket:
+                gauge = rate.gauge(bucket)
+                words = ("1", str(delta * gauge.scale), str(gauge.drain), str(gauge.scale), "")
+            case Budget():
+                words = ("2", str(delta), mark, "", "")
+            case Rolling() as bucket:
+                width = str(rolling.slice_of(bucket))
+                words = ("3", str(delta), width, str(rolling.SLICES), mark)
+            case Lease():
+                words = ("4", "0", charge.token, "", "")
+            case Exposure() as bucket:
+                words = ("6", str(delta), str(exposure.step_of(bucket)), mark, "")
+            case Distinct():
+                continue
+        keys.append(charge.key)
+        args += words
+    return keys, args
+
+
+def renew_words(leases: Sequence[Charge], now: int | None) -> tuple[list[str], list[str]]:
+    """Return KEYS and ARGV of the settle script for renewals."""
+    keys: list[str] = []
+    args = ["" if now is None else str(now)]
+    for charge in leases:
+        if isinstance(charge.bucket, Lease):
+            keys.append(charge.key)
+            args += ("7", "0", charge.token, str(charge.bucket.hold), "")
+    return keys, args
