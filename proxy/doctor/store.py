@@ -119,7 +119,7 @@ def connection(url: str) -> Redis:
     hosts = [place(text) for text in places.split(",")]
     name, _, password = (unquote(text) or None for text in userinfo.partition(":"))
     if parts.scheme == "redis+sentinel":
-        service = parts.path.strip("/").split("/")[0] or "mymaster"
+        service = parts.path.strip("/").split("/")[0]
         sentinel = Sentinel(  # type: ignore[no-untyped-call]
             [(host, port or SENTINEL_PORT) for host, port in hosts],
             socket_timeout=PATIENCE,

@@ -150,7 +150,12 @@ def store_url(value: SecretStr) -> SecretStr:
     if parts.scheme == "unix":
         if not parts.path.startswith("/"):
             raise ValueError("needs the absolute path of a socket (unix:///run/redis.sock)")
-    elif not all(map(HOST.fullmatch, parts.netloc.rpartition("@")[2].split(","))):
+    elif parts.scheme == "redis+sentinel":
+        hosts = parts.netloc.rpartition("@")[2].split(",")
+        found = [HOST.fullmatch(host) for host in hosts]
+        if not all(host and host[2] for host in found) or not parts.path.strip("/"):
+            raise ValueError("is not redis+sentinel://HOST:PORT,HOST:PORT/SERVICE")
+    elif not HOST.fullmatch(parts.netloc.rpartition("@")[2]):
         raise ValueError(f"needs a host ({parts.scheme}://127.0.0.1:6379)")
     return value
 

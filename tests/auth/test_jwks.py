@@ -151,6 +151,27 @@ async def test_a_set_stands_in_for_a_day_while_the_issuer_is_down(
         await keys.find("k1")
 
 
+async def test_nobody_waits_again_for_an_issuer_that_failed(issuer, keys, clock):
+    await kids(keys)
+    issuer.status = 500
+    clock.now += 601
+    await kids(keys)
+    issuer.gate.clear()
+    clock.now += 6
+    async with asyncio.timeout(0.2):
+        assert await kids(keys, "k1") == ["k1"]
+
+
+async def test_an_unknown_id_after_an_outage_is_only_unknown(issuer, keys, clock):
+    await kids(keys)
+    issuer.status = 500
+    clock.now += 601
+    await kids(keys)
+    issuer.status = 200
+    clock.now += 31
+    assert await kids(keys, "k2") == []
+
+
 async def test_an_unknown_id_during_an_outage_is_not_called_wrong(issuer, keys, clock):
     await kids(keys)
     issuer.status = 500

@@ -287,6 +287,31 @@ async def test_a_verified_token_is_remembered_for_a_minute_and_never_beyond_its_
         await tokens.verify(token)
 
 
+async def test_a_remembered_token_does_not_hold_before_its_beginning_when_the_clock_goes_back():
+    clock = Clock()
+    tokens, token = verifier(clock), signed()
+    await tokens.verify(token)
+    clock.now -= 60 * SECOND
+    with pytest.raises(CredentialsError, match="not valid yet"):
+        await tokens.verify(token)
+
+
+async def test_a_key_that_is_published_for_one_algorithm_verifies_no_other():
+    data = json.dumps({"keys": [jwk(PRIVATE, kid="k1", alg="RS256")]}).encode()
+    keys = FixedKeys(keys_of_set(data, ["RS256", "RS512"]))
+    tokens = verifier(keys=keys, algorithms=("RS256", "RS512"))
+    assert (await tokens.verify(signed())).account == "acme"
+    with pytest.raises(CredentialsError, match="not known"):
+        await tokens.verify(signed(algorithm="RS512"))
+
+
+def test_a_shared_secret_in_a_published_set_is_left_out_whatever_is_accepted():
+    data = json.dumps({"keys": [{"kty": "oct", "k": encoded(b"s" * 64)}]}).encode()
+    with pytest.raises(ValueError, match="has no usable key"):
+        keys_of_set(data, ["HS256"])
+    assert len(keys_of_set(data, ["HS256"], shared=True)) == 1
+
+
 async def test_a_remembered_token_with_a_changed_signature_is_refused():
     tokens, token = verifier(), signed()
     await tokens.verify(token)

@@ -148,12 +148,12 @@ def test_a_wrong_password_is_named_and_not_shown(examined, valkey):
     assert about(examined("", {"WEIR_STORE": url}), "password")[0] == "fail"
 
 
-@pytest.mark.parametrize("scheme", ["redis", "redis+cluster", "redis+sentinel"])
+@pytest.mark.parametrize("scheme", ["rediss", "redis+cluster", "redis+sentinel"])
 def test_a_store_that_is_not_there_is_named(examined, scheme):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
-        url = f"{scheme}://u:{CANARY}@127.0.0.1:{port}"
+        url = f"{scheme}://u:{CANARY}@127.0.0.1:{port}/main"
         found = examined("", {"WEIR_STORE": url})
     (one,) = [each for each in found if each.what.startswith(f"store {scheme}://u:***@127.0.0.1")]
     assert one.level is Level.FAIL

