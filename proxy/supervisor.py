@@ -222,7 +222,7 @@ class Supervisor:
             await asyncio.sleep(RESTART_SECONDS)
             if self._embedded.poll() is not None:
                 log.error("store.died", again=True)
-                await asyncio.to_thread(self._embedded.restart)
+                self._embedded.restart()
 
     async def _start_standin(self) -> str:
         self._standin = await asyncio.create_subprocess_exec(
