@@ -30,7 +30,7 @@ SETTINGS = click.option(
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[int]):
     """A length of time such as 30s, 24h or 30d; microseconds once read."""
 
     name = "duration"
@@ -184,8 +184,8 @@ def test_(paths: tuple[Path, ...], *, as_json: bool) -> int:
 @click.argument("what", type=click.Choice(["policy", "models", "cases"]), default="policy")
 def schema(what: str) -> None:
     """Print the JSON Schema of policy files, of the models file or of cases, for editors."""
-    from proxy.replay.cases import case_schema  # noqa: PLC0415
     from proxy.policy.schema import models_schema, policy_schema  # noqa: PLC0415
+    from proxy.replay.cases import case_schema  # noqa: PLC0415
 
     made = {"policy": policy_schema, "models": models_schema, "cases": case_schema}[what]()
     click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))

@@ -165,7 +165,9 @@ def local_plan(plan: Plan, replicas: int) -> Plan:
         if limit.on_store_error is OnStoreError.LOCAL
     ]
     return replace(
-        plan, limits=tuple(limit for limit, _ in pairs), charges=tuple(charge for _, charge in pairs)
+        plan,
+        limits=tuple(limit for limit, _ in pairs),
+        charges=tuple(charge for _, charge in pairs),
     )
 
 
@@ -192,9 +194,7 @@ def settle(
 def debits(plan: Plan, prompt: int, output: int, cached: int = 0) -> list[Charge]:
     """Return non-binding charges for what was served while the counters were away."""
     return [
-        replace(
-            charge, cost=_cost(limit.unit, prompt, output, plan.model, cached), binding=False
-        )
+        replace(charge, cost=_cost(limit.unit, prompt, output, plan.model, cached), binding=False)
         for limit, charge in zip(plan.limits, plan.charges, strict=True)
         if not isinstance(charge.bucket, Lease)
     ]

@@ -7,7 +7,6 @@ Labels have few values by construction: never an account, key, model or address.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import prometheus_client
@@ -15,6 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, valu
 from prometheus_client.multiprocess import MultiProcessCollector
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from proxy.core.decision import Decision
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
@@ -28,7 +29,9 @@ def use_slot(directory: Path, slot: int) -> None:
     process id would grow for ever.
     """
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
-    values.ValueClass = values.MultiProcessValue(process_identifier=lambda: slot)
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        process_identifier=lambda: slot
+    )
 
 
 def render(directory: Path) -> bytes:

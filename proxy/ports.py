@@ -33,9 +33,7 @@ class CounterStore(Protocol):
         """
         ...
 
-    async def settle(
-        self, settlements: Sequence[Settlement], now: int | None = None
-    ) -> int | None:
+    async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
         """Correct taken charges and give leases back; return the store's moment, None if unsaid.
 
         Never raises for an unreachable store: what could not be said is kept (bounded) and said

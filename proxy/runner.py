@@ -20,9 +20,13 @@ import structlog
 
 from proxy import metrics
 from proxy.auth.authenticator import HeaderAuthenticator
+from proxy.auth.claims import claim_names
+from proxy.auth.jwks import PublishedKeys
 from proxy.auth.jwt import JwtSettings, TokenVerifier
 from proxy.auth.keyindex import KeyIndex
+from proxy.auth.mirror import KeyMirror, follow
 from proxy.auth.pepper import ensure_pepper
+from proxy.auth.verifying import keys_of_file
 from proxy.engine import Context
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
@@ -32,7 +36,7 @@ from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
 from proxy.settings import load_settings
 from proxy.store.memory import MemoryStore
-from proxy.store.open import open_store
+from proxy.store.open import open_client, open_store
 from proxy.upstream.routes import upstreams
 
 if TYPE_CHECKING:
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from proxy.core.errors import PolicyError, WeirError
     from proxy.policy.loader import Loaded
     from proxy.settings import Settings
+    from proxy.settings.schema import JwtSettings as JwtSection
 
 GAUGE_SECONDS = 1.0
 log = structlog.get_logger("weir")
@@ -86,7 +91,7 @@ def bound(host: str, port: int) -> socket.socket:
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listening.setblocking(False)
+    listening.setblocking(False)  # noqa: FBT003 - the socket module's own signature
     listening.bind((host, port))
     return listening
 
@@ -121,6 +126,7 @@ class Worker:
         self.stopping = asyncio.Event()
         self.watcher: PolicyWatcher
         self.keys: KeyIndex
+        self.mirror: KeyMirror | None = None
 
     @classmethod
     async def make(
@@ -130,15 +136,11 @@ class Worker:
         pepper = ensure_pepper(settings.home, environ, settings.keys)
         keys = KeyIndex(settings.keys, pepper, _told("keys.kept"))
         keys.load()
-        tokens = None
-        if settings.auth.jwt is not None:
-            tokens = TokenVerifier(JwtSettings.of(settings.auth.jwt))
+        tokens = _tokens(settings.auth.jwt, stack) if settings.auth.jwt else None
         loaded = load(settings.policies)
         journal = _journal(settings, boot.slot)
         stack.callback(journal.close)
-        store = open_store(
-            boot.store, deadline_us=settings.store.deadline
-        )
+        store = open_store(boot.store, deadline_us=settings.store.deadline)
         stack.push_async_callback(store.close)
         apis = upstreams(settings.upstreams, boot.standin or None)
         stack.push_async_callback(apis.close)
@@ -159,6 +161,10 @@ class Worker:
         )
         worker = cls(settings, boot, handler)
         worker.keys = keys
+        client = open_client(boot.store)
+        if client is not None:
+            stack.push_async_callback(client.aclose)
+            worker.mirror = KeyMirror(client, settings.store.environment)
         worker.watcher = PolicyWatcher(settings.policies, worker.take, worker.keep)
         return worker
 
@@ -180,6 +186,9 @@ class Worker:
                 tasks.create_task(self._gauge()),
                 tasks.create_task(self._parent()),
             ]
+            if self.mirror is not None:
+                told = _told("keys.mirror_away")
+                running.append(tasks.create_task(follow(self.mirror, self.keys, told)))
             await self.stopping.wait()
             await door.cleanup()
             await self.handler.chores.drain(5)
@@ -233,6 +242,29 @@ class Worker:
             os.write(self.boot.status, orjson.dumps(what) + b"\n")
         except (BrokenPipeError, BlockingIOError):
             self.stopping.set()
+
+
+def _tokens(told: JwtSection, stack: AsyncExitStack) -> TokenVerifier:
+    settings = JwtSettings(
+        issuer=told.issuer,
+        audience=told.audience,
+        algorithms=told.algorithms,
+        key_file=told.key_file,
+        jwks_url=told.jwks_url,
+        claims=claim_names(told.claims),
+        types=told.types,
+        leeway=told.leeway,
+    )
+    if settings.key_file is not None:
+        return TokenVerifier(settings, keys_of_file(settings.key_file, settings.algorithms))
+    assert settings.jwks_url is not None
+    published = PublishedKeys(
+        settings.jwks_url,
+        settings.algorithms,
+        on_error=lambda why: log.error("jwks.failed", why=why),
+    )
+    stack.push_async_callback(published.close)
+    return TokenVerifier(settings, published)
 
 
 def _journal(settings: Settings, slot: int) -> FileJournal | StdoutJournal:

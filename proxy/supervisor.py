@@ -93,9 +93,7 @@ class Supervisor:
             standin = await self._start_standin() if settings.needs_standin else ""
             host, port = holder.getsockname()[:2]
             if store_url != "memory":
-                self._store = open_store(
-                    store_url, deadline_us=settings.store.deadline
-                )
+                self._store = open_store(store_url, deadline_us=settings.store.deadline)
             admin = Admin(self._readiness, self._reload, self._metrics)
             try:
                 door = await open_admin(admin, *host_and_port(settings.admin))
@@ -115,21 +113,18 @@ class Supervisor:
                 tasks.create_task(self._keep(slot, store, standin, listen)) for slot in self._slots
             ]
             keepers.append(tasks.create_task(self._keep_store()))
-            everyone = asyncio.gather(*(slot.ready.wait() for slot in self._slots))
-            stop = tasks.create_task(self._stopping.wait())
-            await asyncio.wait({everyone, stop}, return_when=asyncio.FIRST_COMPLETED)
-            if everyone.done():
-                self._said(*listen)
-            else:
-                everyone.cancel()
+            keepers.append(tasks.create_task(self._announce(listen)))
             await self._stopping.wait()
             await self._drain()
             for task in keepers:
                 task.cancel()
 
-    async def _keep(
-        self, slot: Slot, store: str, standin: str, listen: tuple[str, int]
-    ) -> None:
+    async def _announce(self, listen: tuple[str, int]) -> None:
+        for slot in self._slots:
+            await slot.ready.wait()
+        self._said(*listen)
+
+    async def _keep(self, slot: Slot, store: str, standin: str, listen: tuple[str, int]) -> None:
         """Keep one slot filled; a worker that dies is followed by another."""
         pause = RESTART_SECONDS
         while not self._stopping.is_set():
@@ -153,7 +148,7 @@ class Supervisor:
         )  # fmt: skip
         slot.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "proxy.cli", "worker",
-            stdin=asyncio.subprocess.PIPE, pass_fds=(write,), process_group=0,
+            stdin=asyncio.subprocess.PIPE, pass_fds=(write,), start_new_session=True,
         )  # fmt: skip
         os.close(write)
         assert slot.process.stdin is not None
@@ -228,7 +223,7 @@ class Supervisor:
         self._standin = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "proxy.cli", "standin", "--listen", "127.0.0.1:0",
             "--until-eof",
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, process_group=0,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True,
         )  # fmt: skip
         assert self._standin.stdout is not None
         line = await asyncio.wait_for(self._standin.stdout.readline(), READY_SECONDS)

@@ -1,4 +1,7 @@
-"""Durations and amounts as people write them; integers of microseconds inside."""
+"""Durations and amounts as people write them; integers inside.
+
+Times are microseconds, money is micro-dollars, everything else is whole units.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,12 @@ UNITS = {
     "d": 86_400_000_000,
     "w": 604_800_000_000,
 }
+MICRO = 1_000_000
+_MILLISECOND = 1_000
 _DURATION = re.compile(r"(\d{1,9})(us|ms|s|m|h|d|w)", re.ASCII)
+_COUNT = re.compile(r"\d+(?:_\d+)*", re.ASCII)
+_MONEY = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d{1,6}))?", re.ASCII)
+_LONGEST = 24
 
 
 def parse_duration(text: str) -> int:
@@ -41,3 +49,56 @@ def format_duration(microseconds: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2]) or "0s"
+
+
+def go_duration(microseconds: int) -> str:
+    """Return a duration as Go prints it, in whole milliseconds, rounded up.
+
+    >>> [go_duration(us) for us in (0, 1, 547_000, 1_000_000, 172_800_000, 360_000_000)]
+    ['0s', '1ms', '547ms', '1s', '2m52.8s', '6m0s']
+    """
+    milliseconds = -(-max(microseconds, 0) // _MILLISECOND)
+    if 0 < milliseconds < 1_000:  # noqa: PLR2004 - below a second Go changes its unit
+        return f"{milliseconds}ms"
+    seconds, fraction = divmod(milliseconds, 1_000)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    decimals = f".{fraction:03}".rstrip("0") if fraction else ""
+    text = f"{seconds}{decimals}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
+
+
+def parse_count(text: str) -> int:
+    """Return a whole number of units; underscores may part its digits. ValueError if it is none.
+
+    >>> parse_count("200_000")
+    200000
+    """
+    if len(text) > _LONGEST or _COUNT.fullmatch(text) is None:
+        raise ValueError(f"cannot read {text!r} as a whole number (60, 200_000)")
+    return int(text.replace("_", ""))
+
+
+def parse_usd(text: str) -> int:
+    """Return the micro-dollars of an amount with at most six decimals. ValueError if it is none.
+
+    >>> parse_usd("2.50"), parse_usd("1_000")
+    (2500000, 1000000000)
+    """
+    found = _MONEY.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None:
+        raise ValueError(f"cannot read {text!r} as dollars (2.50, 1_000)")
+    return int(found[1].replace("_", "")) * MICRO + int((found[2] or "").ljust(6, "0"))
+
+
+def format_usd(microdollars: int) -> str:
+    """Return dollars with at least two decimals.
+
+    >>> format_usd(2_500_000), format_usd(1), format_usd(1_000_000_000)
+    ('2.50', '0.000001', '1,000.00')
+    """
+    whole, rest = divmod(microdollars, MICRO)
+    decimals = f"{rest:06}".rstrip("0").ljust(2, "0")
+    return f"{whole:,}.{decimals}"

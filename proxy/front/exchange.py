@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy import engine
-from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
 from proxy.dialects.ratelimit_headers import LimitView
 from proxy.journal.record import LimitEntry
+from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
 
 if TYPE_CHECKING:
     import asyncio

@@ -33,11 +33,10 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest, StreamResponse
 
-    from proxy.core.facts import RequestFacts
+    from proxy.core.facts import RequestFacts, Usage
     from proxy.core.principal import Principal
     from proxy.dialects.base import AnswerReader, Refusal
     from proxy.dialects.routes import Route
-    from proxy.core.facts import Usage
     from proxy.engine import Context, Plan
     from proxy.front.chores import Chores
     from proxy.limits.charges import Charge
@@ -262,9 +261,7 @@ class Handler:
             self._ended(exchange, how, reader.usage, billed=billed)
         return response
 
-    def _ended(
-        self, exchange: Exchange, how: str, usage: Usage | None, *, billed: bool
-    ) -> None:
+    def _ended(self, exchange: Exchange, how: str, usage: Usage | None, *, billed: bool) -> None:
         """Note the ending and settle at once, before the client can know of it. Only once."""
         if exchange.record.end or exchange.plan is None:
             exchange.record.end = exchange.record.end or how

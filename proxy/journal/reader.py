@@ -1,4 +1,4 @@
-"""Reading a journal's directory: all slots, rotated and compressed files; torn lines are skipped."""
+"""Reading a journal's directory: all slots, rotated and compressed; torn lines are skipped."""
 
 from __future__ import annotations
 
@@ -20,9 +20,12 @@ def files(directory: Path) -> list[Path]:
 
 def lines(path: Path) -> Iterator[bytes]:
     """Yield a file's lines."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
-        yield from file
+    if path.suffix == ".gz":
+        with gzip.open(path, "rb") as packed:
+            yield from packed
+    else:
+        with path.open("rb") as file:
+            yield from file
 
 
 def records(directory: Path) -> Iterator[dict[str, object]]:

@@ -96,7 +96,7 @@ class Record:
     code:        code of the error or refusal, ''
     blind:       decided without an answer of the counters; `limits` are then the process's own
     reasons:     'code:policy/limit', shadow ones included
-    end:         'complete', 'refused', 'error', 'abandoned' (client left), 'broken' (upstream failed)
+    end:         'complete', 'refused', 'error', 'abandoned' (client left), 'broken' (the model)
     prompt_fp:   keyed hash of the prompt's text
     """
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from proxy.core.decision import Mode, OnStoreError
     from proxy.core.facts import RequestFacts
@@ -38,9 +38,6 @@ class Scope(StrEnum):
     IP = "ip"
     MODEL = "model"
     GLOBAL = "global"
-
-
-Condition = "Callable[[Principal, RequestFacts, str], bool]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,12 +100,3 @@ class Model:
     counter: str = "chars"
     max_output_tokens: int = 4096
     reserve_output_tokens: int = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Models:
-    """All models, most specific pattern first; `find` falls back to a default model."""
-
-    models: tuple[Model, ...]
-    find: Callable[[str], Model]
-    listed: Mapping[str, Model]

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from proxy.settings.document import Steps
+    from proxy.document import Steps
 
 SECTIONS: Mapping[Steps, type[Section]] = {
     (): Settings,
@@ -58,18 +58,6 @@ SENTENCES = {
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
-
-
-def dotted(steps: Steps) -> str:
-    """Return a path as it is told.
-
-    >>> dotted(("upstreams", 0, "url"))
-    'upstreams[0].url'
-    """
-    text = ""
-    for step in steps:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}"
-    return text.removeprefix(".")
 
 
 def sentence(error: ErrorDetails, steps: Steps) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from proxy.settings.document import Document, document
-from proxy.settings.sentences import dotted
+from proxy.document import Document, document, dotted
 from proxy.settings.values import STANDIN, secret_text, split_url
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from proxy.settings.document import Steps
+    from proxy.document import Steps
     from proxy.settings.schema import CredentialSettings, Settings
 
 FILE = Path("weir.yaml")

@@ -8,7 +8,6 @@ Double brackets that do not begin with a directive are ordinary text.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from proxy.core.errors import RequestError
 from proxy.core.quantities import parse_duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 HEADER = "x-standin"
 MAX_TOKENS = 200_000
@@ -106,7 +105,9 @@ def _parsed(text: str) -> Directives:
         try:
             found = read(found, value)
         except ValueError as error:
-            raise RequestError(f"The stand-in cannot read the directive {word!r}: {error}.") from None
+            raise RequestError(
+                f"The stand-in cannot read the directive {word!r}: {error}."
+            ) from None
     return found
 
 

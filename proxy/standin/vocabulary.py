@@ -21,7 +21,7 @@ WORDS: tuple[str, ...] = tuple(
     night north number ocean often old open orange order other over page paint paper part path
     pattern people picture place plain plant point quiet rain reach ready red rest rice ride right
     ring river road room root round salt same sand school sea season second seed shade shape short
-    side silver simple
+    side silver simple sky small snow soft song south star stone street summer
     """.split()  # noqa: SIM905 - a list of 256 strings reads worse
 )
 SPACED: tuple[str, ...] = tuple(f" {word}" for word in WORDS)

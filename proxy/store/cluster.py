@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -57,12 +57,10 @@ class ClusterStore:
                 continue
             for index, charge, receipt in zip(group, part, each.receipts, strict=True):
                 kept = receipt
-                if not admitted and charge.binding and receipt.taken:
-                    if not isinstance(charge.bucket, Distinct):
-                        back.append(Settlement(charge, -charge.cost, receipt.mark))
-                        kept = replace(
-                            receipt, taken=False, remaining=receipt.remaining + charge.cost
-                        )
+                undo = not admitted and charge.binding and receipt.taken
+                if undo and not isinstance(charge.bucket, Distinct):
+                    back.append(Settlement(charge, -charge.cost, receipt.mark))
+                    kept = replace(receipt, taken=False, remaining=receipt.remaining + charge.cost)
                 receipts[index] = kept
         if back:
             await self.settle(back, now)
@@ -72,16 +70,14 @@ class ClusterStore:
         at = max((each.at for each in good), default=microseconds() if now is None else now)
         return Charged(admitted, tuple(receipts[index] for index in range(len(charges))), at)
 
-    async def settle(
-        self, settlements: Sequence[Settlement], now: int | None = None
-    ) -> int | None:
+    async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
         """Correct taken charges; what cannot be said is counted as lost, leases come back alone."""
         at: int | None = None
         for settlement in settlements:
             keys, args = scripts.settle_words([settlement], now)
             try:
                 if keys:
-                    at = int(await self._call(scripts.SETTLE, keys, args))
+                    at = int(cast("bytes", await self._call(scripts.SETTLE, keys, args)))
             except StoreUnavailableError:
                 self.lost += 1
         return at
@@ -130,10 +126,11 @@ class ClusterStore:
         try:
             async with asyncio.timeout(self._deadline):
                 try:
-                    return await call("EVALSHA", script.sha, len(keys), *keys, *args)
+                    answer = await call("EVALSHA", script.sha, len(keys), *keys, *args)
                 except NoScriptError:
-                    return await call("EVAL", script.text, len(keys), *keys, *args)
+                    answer = await call("EVAL", script.text, len(keys), *keys, *args)
         except (RedisError, OSError, TimeoutError) as error:
             raise StoreUnavailableError(
                 f"the cluster does not answer: {type(error).__name__}"
             ) from None
+        return cast("list[bytes]", answer)

@@ -15,10 +15,14 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import redis
 
 from proxy.core.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FLOOR = 7
 READY_SECONDS, STOP_SECONDS = 10.0, 5.0
@@ -134,7 +138,7 @@ class EmbeddedServer:
         raise SettingsError("the embedded store did not start:\n" + "\n".join(last))
 
 
-def _dies_with(parent: int):  # noqa: ANN202 - a preexec function
+def _dies_with(parent: int) -> Callable[[], None]:
     libc = ctypes.CDLL(None, use_errno=True)
 
     def ask() -> None:

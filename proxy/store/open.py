@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
-from redis.asyncio import ConnectionPool, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
@@ -16,6 +16,8 @@ from proxy.store.memory import MemoryStore
 from proxy.store.redis import RedisStore
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from redis.asyncio.connection import AbstractConnection
 
     from proxy.ports import CounterStore
@@ -53,7 +55,27 @@ def open_store(url: str, *, deadline_us: int) -> CounterStore:
             raise SettingsError(f"store: {kind!r} names no counters ({KINDS})")
 
 
-def _options() -> dict[str, object]:
+def open_client(url: str) -> Redis | RedisCluster | None:
+    """Return an ordinary client for what is not counted (keys); None for memory."""
+    kind = url.partition("://")[0]
+    if kind == "memory":
+        return None
+    options: dict[str, Any] = {**_options(), "socket_timeout": CONNECT_SECONDS}
+    if kind == "redis+cluster":
+        return RedisCluster.from_url(
+            url.replace("redis+cluster", "redis", 1),
+            retry=Retry(NoBackoff(), 0),
+            socket_connect_timeout=CONNECT_SECONDS,
+            socket_timeout=CONNECT_SECONDS,
+        )
+    if kind == "redis+sentinel":
+        sentinel, service, database = _sentinel_of(url)
+        client: Redis = sentinel.master_for(service, db=database, **options)
+        return client
+    return Redis.from_url(url, **options)
+
+
+def _options() -> dict[str, Any]:
     return {
         "retry": Retry(NoBackoff(), 0),
         "socket_connect_timeout": CONNECT_SECONDS,
@@ -64,16 +86,35 @@ def _options() -> dict[str, object]:
 
 
 async def _connected(pool: ConnectionPool) -> AbstractConnection:
-    connection: AbstractConnection = pool.make_connection()
-    await connection.connect()
+    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    await connection.connect()  # type: ignore[no-untyped-call]
     return connection
 
 
-def _sentinel(url: str):  # noqa: ANN202 - a coroutine function, as RedisStore takes it
+def _sentinel(url: str) -> Callable[[], Awaitable[AbstractConnection]]:
+    sentinel, service, database = _sentinel_of(url)
+    parts = urlsplit(url)
+
+    async def connect() -> AbstractConnection:
+        host, port = await sentinel.discover_master(service)
+        pool = ConnectionPool(
+            host=host,
+            port=port,
+            db=database,
+            username=unquote(parts.username) if parts.username else None,
+            password=unquote(parts.password) if parts.password else None,
+            **_options(),
+        )
+        return await _connected(pool)
+
+    return connect
+
+
+def _sentinel_of(url: str) -> tuple[Sentinel, str, int]:
     parts = urlsplit(url)
     hosts = parts.netloc.rpartition("@")[2].split(",")
-    service, _, db = parts.path.strip("/").partition("/")
-    if not service or not all(hosts):
+    service, _, database = parts.path.strip("/").partition("/")
+    if not service or not all(hosts) or not (database or "0").isdigit():
         raise SettingsError("store: redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB is needed")
     addresses = []
     for host in hosts:
@@ -81,14 +122,11 @@ def _sentinel(url: str):  # noqa: ANN202 - a coroutine function, as RedisStore t
         if not port.isdigit():
             raise SettingsError("store: each sentinel is HOST:PORT")
         addresses.append((name, int(port)))
-    sentinel = Sentinel(addresses, socket_connect_timeout=CONNECT_SECONDS, socket_timeout=1.0)
-
-    async def connect() -> AbstractConnection:
-        host, port = await sentinel.discover_master(service)
-        credentials = f":{parts.password}@" if parts.password else ""
-        pool = ConnectionPool.from_url(
-            f"redis://{credentials}{host}:{port}/{db or 0}", **_options()
-        )
-        return await _connected(pool)
-
-    return connect
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        addresses,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=CONNECT_SECONDS,
+        username=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+    return sentinel, service, int(database or 0)

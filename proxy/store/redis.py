@@ -71,9 +71,7 @@ class RedisStore:
             self._offset = error.at - _clock()
             return await self._charge(charges, now)
 
-    async def settle(
-        self, settlements: Sequence[Settlement], now: int | None = None
-    ) -> int | None:
+    async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
         """Correct taken charges; None when it has to wait for the server."""
         keys, args = scripts.settle_words(settlements, now)
         if not keys:

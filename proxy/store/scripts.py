@@ -115,9 +115,7 @@ def charged(charges: Sequence[Charge], answer: list[bytes]) -> Charged:
     return Charged(admitted, tuple(receipts), at)
 
 
-def settle_words(
-    settlements: Sequence[Settlement], now: int | None
-) -> tuple[list[str], list[str]]:
+def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[list[str], list[str]]:
     """Return KEYS and ARGV of the settle script."""
     keys: list[str] = []
     args = ["" if now is None else str(now)]

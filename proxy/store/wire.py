@@ -62,9 +62,7 @@ class Wire:
         """Put a call into this turn's write. StoreUnavailableError when too many wait."""
         if self.broken or len(self._waiting) + len(self._leaving) >= MOST_WAITING:
             raise StoreUnavailableError("the connection to the counters is full or broken")
-        call.packed = hiredis.pack_command(
-            ("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args)
-        )
+        call.packed = _packed(("EVALSHA", call.script.sha, len(call.keys), *call.keys, *call.args))
         if not self._leaving:
             self._loop.call_soon(self._flush)
         self._leaving.append(call)
@@ -114,9 +112,7 @@ class Wire:
             if not call.answer.done():
                 self._waiting.append(call)
                 self._write(
-                    hiredis.pack_command(
-                        ("EVAL", call.script.text, len(call.keys), *call.keys, *call.args)
-                    )
+                    _packed(("EVAL", call.script.text, len(call.keys), *call.keys, *call.args))
                 )
         elif isinstance(answer, ResponseError):
             if not call.answer.done():
@@ -136,6 +132,11 @@ class Wire:
         for call in waiting:
             _fail(call)
         self._lost(self)
+
+
+def _packed(words: tuple[str | int, ...]) -> bytes:
+    packed: bytes = hiredis.pack_command(words)  # type: ignore[arg-type] # its stub is too narrow
+    return packed
 
 
 def _fail(call: Call) -> None:

@@ -115,7 +115,7 @@ GALLERY = {
     "log: {level: loud}": ["1:7: log.level: must be 'debug', 'info', 'warning' or 'error'"],
     "shutdown: {grace: soon}": [
         "1:12: shutdown.grace: cannot read 'soon' as a duration (400ms, 30s, 1m, 6h, 7d)"],
-    "- a": ["1:1: must be a mapping of settings (listen: 127.0.0.1:8080)"],
+    "- a": ["1:1: must be a mapping (name: value, a line each)"],
     "listen: [1": [("1:11: is not YAML: while parsing a flow sequence, expected ',' or ']', but got "
                    "'<stream end>'")],
     "a: &x 1": ["1:4: a: anchors and aliases are not read here (write it out)"],

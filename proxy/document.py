@@ -86,8 +86,20 @@ def document(path: Path) -> Document:
         if isinstance(values, dict):
             found.values = values
         elif values is not None and not found.mistakes:
-            found.blame((), root, "must be a mapping of settings (listen: 127.0.0.1:8080)")
+            found.blame((), root, "must be a mapping (name: value, a line each)")
     return found
+
+
+def dotted(steps: Steps) -> str:
+    """Return a path as it is told.
+
+    >>> dotted(("upstreams", 0, "url"))
+    'upstreams[0].url'
+    """
+    text = ""
+    for step in steps:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return text.removeprefix(".")
 
 
 def placed(node: Node) -> Place:
