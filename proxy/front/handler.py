@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from proxy.upstream.routes import Upstreams
 
 DECISION = "x-weir-decision"
+RETRY_COUNT = "x-stainless-retry-count"
+MOST_RETRIES = 99
+SERVER = {"server": "weir"}
 REQUEST_ID = "x-request-id"
 OK, ERROR = 200, 400
 RENEW_SECONDS = 20
@@ -103,6 +106,7 @@ class Handler:
                 self._ended(exchange, "abandoned", None, billed=False)
             raise
         finally:
+            record.timings.total = exchange.since()
             self.metrics.in_flight.dec()
             self.chores.start(self._close(exchange))
         return response
@@ -120,6 +124,7 @@ class Handler:
         if request.method == "POST":
             body = await read_body(request, self.body_limit, self.body_timeout)
         record.bytes_in = len(body)
+        record.retry = _retry(request.headers.get(RETRY_COUNT, ""))
         rules = self.rules
         (facts,) = way.dialect.read(body, rules.models.rules)
         exchange.facts = facts
@@ -142,7 +147,7 @@ class Handler:
             reader = way.dialect.answer(
                 facts, rules_of_model, answer.headers.get("content-type", ""), answer.status
             )
-            headers = {REQUEST_ID: record.id, **answer.headers, **headers}
+            headers = {**SERVER, REQUEST_ID: record.id, **answer.headers, **headers}
             return await self._relay(request, exchange, answer, reader, headers)
 
     async def _who(self, request: BaseRequest, record: Record) -> Principal:
@@ -325,8 +330,13 @@ class Handler:
 
 
 def _given(refusal: Refusal, headers: dict[str, str]) -> Response:
-    told = {REQUEST_ID: headers[DECISION], **headers, **dict(refusal.headers)}
+    told = {**SERVER, REQUEST_ID: headers[DECISION], **headers, **dict(refusal.headers)}
     return Response(status=refusal.status, headers=told, body=refusal.body)
+
+
+def _retry(text: str) -> int:
+    """Return which try an SDK says this is; what is no small number says nothing."""
+    return min(int(text), MOST_RETRIES) if text.isascii() and text.isdigit() else 0
 
 
 def _note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str], str]) -> None:

@@ -1,13 +1,13 @@
-"""From what a limit says to how it counts. Pure; ValueError carries the sentence."""
+"""From what a limit says to how it counts. Pure; `Blame` carries the sentence."""
 
 from __future__ import annotations
 
 import re
-from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from proxy.core.decision import Mode, OnStoreError
-from proxy.core.quantities import parse_duration
+from proxy.core.quantities import UNITS as TIMES
+from proxy.core.quantities import format_duration, parse_count, parse_duration, parse_usd
 from proxy.limits.buckets import (
     DAY,
     HOUR,
@@ -20,20 +20,27 @@ from proxy.limits.buckets import (
     Window,
 )
 from proxy.policy.compiled import Limit, Scope, Unit
+from proxy.policy.sentences import LATER, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from proxy.limits.buckets import Bucket
     from proxy.policy.schema import LimitText
 
-AMOUNT = re.compile(r"(\d[\d_]*(?:\.\d+)?)\s+(\S.*)", re.ASCII)
+Found = TypeVar("Found")
+
+AMOUNT = re.compile(r"(\S+)\s+(\S.*)")
 UNITS = {unit.value: unit for unit in Unit}
 WINDOWS = {window.value: window for window in Window}
+# The length of a calendar window, for those that always have the same.
+LENGTHS = {Window.HOUR: HOUR, Window.DAY: DAY, Window.WEEK: 7 * DAY}
+VALUE_OF = {Unit.DISTINCT_MODELS: "model", Unit.DISTINCT_ADDRESSES: "ip"}
+DISTINCT = frozenset({Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES})
+
 SHORTEST, LONGEST = 1_000, 400 * DAY
-MOST = 10**12
-MOST_VALUES = 500_000
-MOST_BURST = 2**40
-HOLD = 60_000_000
-MICRO = 1_000_000
+SHORTEST_HOLD, HOLD = 30 * TIMES["s"], 60 * TIMES["s"]
+MOST, MOST_VALUES, MOST_SLOTS = 10**12, 500_000, 1_000_000
 
 
 class Blame(ValueError):  # noqa: N818 - not an error of ours: a sentence for the author
@@ -44,107 +51,149 @@ class Blame(ValueError):  # noqa: N818 - not an error of ours: a sentence for th
         self.key = key
 
 
-def limit_of(policy: str, text: LimitText) -> Limit:
-    """Return the limit that a text means. Raises Blame."""
-    amount, unit = _amount(text.allow)
-    bucket = _bucket(text, amount, unit)
-    if len(set(text.by)) != len(text.by):
-        raise Blame("by", "names the same thing twice")
-    if "global" in text.by and len(text.by) > 1:
-        raise Blame("by", "global counts everybody together (alone, or leave it out)")
-    return Limit(
-        policy=policy,
-        name=text.limit,
-        unit=unit,
-        by=tuple(Scope(name) for name in text.by),
-        bucket=bucket,
-        mode=Mode(text.mode),
-        on_store_error=OnStoreError(text.on_store_error),
-        sentence=_sentence(text),
-    )
+def limit_of(policy: str, text: LimitText, blame: Callable[[Blame], None]) -> Limit | None:
+    """Return the limit that a text means, or None with every mistake in it told to `blame`."""
+    mistakes: list[Blame] = []
+    amount, unit = _attempt(lambda: _amount(text.allow), mistakes) or (0, None)
+    span = _attempt(lambda: _per(text.per), mistakes)
+    _attempt(lambda: _duration("half_life", text.half_life, TIMES["m"]), mistakes)
+    _attempt(lambda: _duration("hold", text.hold, SHORTEST_HOLD, HOUR), mistakes)
+    _attempt(lambda: _scopes(text, unit), mistakes)
+    if unit is not None and not mistakes:
+        bucket = _attempt(lambda: _bucket(text, amount, unit, span), mistakes)
+        if bucket is not None:
+            return Limit(
+                policy=policy,
+                name=text.limit,
+                unit=unit,
+                by=tuple(Scope(name) for name in text.by),
+                bucket=bucket,
+                mode=Mode(text.mode),
+                on_store_error=OnStoreError(text.on_store_error),
+                sentence=_sentence(text),
+            )
+    for mistake in mistakes:
+        blame(mistake)
+    return None
+
+
+def _attempt(find: Callable[[], Found], mistakes: list[Blame]) -> Found | None:
+    try:
+        return find()
+    except Blame as mistake:
+        mistakes.append(mistake)
+        return None
 
 
 def _amount(text: str) -> tuple[int, Unit]:
     found = AMOUNT.fullmatch(text.strip())
     if found is None:
-        raise Blame("allow", f"cannot read {text!r} (60 requests, 200_000 output_tokens, 25 usd)")
-    unit = UNITS.get(" ".join(found[2].split()))
+        raise Blame(
+            "allow", f"cannot read {shown(text)} (60 requests, 200_000 output_tokens, 2.50 usd)"
+        )
+    words = " ".join(found[2].split())
+    unit = UNITS.get(words)
     if unit is None:
-        raise Blame("allow", f"counts no {found[2]!r} ({', '.join(UNITS)})")
-    number = Decimal(found[1].replace("_", ""))
-    if unit is Unit.USD:
-        number *= MICRO
-    if number != int(number):
-        raise Blame("allow", f"{found[1]} is not a whole number of {unit.value}")
-    if not 1 <= number <= MOST:
-        raise Blame("allow", f"must be between 1 and {MOST:,}")
-    return int(number), unit
+        if words.rpartition(" ")[2] in LATER:
+            raise Blame("allow", f"{words!r} is not known in this version ({', '.join(UNITS)})")
+        raise Blame("allow", f"cannot count {shown(words)} ({', '.join(UNITS)})")
+    try:
+        number = parse_usd(found[1]) if unit is Unit.USD else parse_count(found[1])
+    except ValueError as error:
+        raise Blame("allow", str(error)) from None
+    most = MOST_VALUES if unit in DISTINCT else MOST_SLOTS if unit is Unit.CONCURRENT else MOST
+    if number < 1:
+        raise Blame("allow", "would never let anything through (1 or more)")
+    if number > most:
+        told = f"{most // TIMES['s']:,} usd" if unit is Unit.USD else f"{most:,} {unit.value}"
+        raise Blame("allow", f"must be at most {told}")
+    return number, unit
 
 
-def _bucket(text: LimitText, amount: int, unit: Unit) -> Bucket:  # noqa: C901 - a decision list
-    if unit is Unit.CONCURRENT:
-        return _lease(text, amount)
-    if text.hold is not None:
-        raise Blame("hold", "is for concurrent limits only")
-    if unit in {Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES}:
-        return _distinct(text, amount)
-    if text.half_life is not None:
-        _nothing_else(text, "half_life", ("per", "burst", "as_"))
-        return Exposure(amount, _duration("half_life", text.half_life, HOUR))
-    if text.per is None:
-        raise Blame("allow", "over what time? (per: 1m, 24h, day, month, or half_life: 30d)")
-    kind = text.as_
-    if text.per in WINDOWS:
-        if kind not in {None, "budget"}:
-            raise Blame("as", f"a {kind} needs a length of time (per: 24h), not a calendar word")
-        _nothing_else(text, "budget", ("burst",))
-        return Budget(amount, WINDOWS[text.per])
-    period = _duration("per", text.per, SHORTEST, " or hour, day, week, month")
-    if kind == "budget":
-        raise Blame("per", f"a budget is of a calendar window, not {text.per!r} (day, month)")
-    if kind == "rolling" or (kind is None and period > HOUR):
-        _nothing_else(text, "rolling", ("burst",))
-        return Rolling(amount, period)
-    burst = amount if text.burst is None else text.burst
-    if burst > MOST_BURST:
-        raise Blame("burst", f"must be at most {MOST_BURST:,}")
-    return Rate(amount, period, burst)
+def _scopes(text: LimitText, unit: Unit | None) -> None:
+    if len(set(text.by)) != len(text.by):
+        raise Blame("by", "names the same thing twice")
+    if "global" in text.by and len(text.by) > 1:
+        raise Blame("by", "global counts everybody together (alone, or leave it out)")
+    same = None if unit is None else VALUE_OF.get(unit)
+    if unit is not None and same in text.by:
+        raise Blame("by", f"{unit.value} by {same} are never more than one (by: [account])")
 
 
-def _lease(text: LimitText, amount: int) -> Lease:
-    _nothing_else(text, "concurrent", ("per", "half_life", "burst", "as_"))
-    hold = HOLD if text.hold is None else _duration("hold", text.hold, 30 * MICRO)
-    return Lease(amount, hold)
+def _per(text: str | None) -> Window | int | None:
+    if text is None:
+        return None
+    return WINDOWS.get(text) or _duration("per", text, SHORTEST)
 
 
-def _distinct(text: LimitText, amount: int) -> Distinct:
-    _nothing_else(text, "distinct", ("half_life", "burst", "as_"))
-    if amount > MOST_VALUES:
-        raise Blame("allow", f"distinct values are counted up to {MOST_VALUES:,}")
-    if text.per is None or text.per in WINDOWS:
-        raise Blame("per" if text.per else "allow", "distinct needs a length of time (per: 24h)")
-    return Distinct(amount, _duration("per", text.per, SHORTEST))
-
-
-def _duration(key: str, text: str, shortest: int, also: str = "") -> int:
+def _duration(key: str, text: str | None, shortest: int, longest: int = LONGEST) -> int:
+    """Return microseconds; 0 for a key that is not there."""
+    if text is None:
+        return 0
     try:
         found = parse_duration(text)
     except ValueError:
-        raise Blame(key, f"cannot read {text!r} (30s, 1m, 6h, 7d{also})") from None
-    if not shortest <= found <= LONGEST:
-        raise Blame(key, f"{text} is out of bounds (400 days at most)")
+        would_do = "30s, 1m, 6h, day, month" if key == "per" else "30s, 1h, 30d"
+        raise Blame(key, f"cannot read {shown(text)} ({would_do})") from None
+    if not shortest <= found <= longest:
+        bounds = f"{format_duration(shortest)} to {format_duration(longest)}"
+        raise Blame(key, f"{text} is out of bounds ({bounds})")
     return found
 
 
-def _nothing_else(text: LimitText, kind: str, keys: tuple[str, ...]) -> None:
+def _bucket(text: LimitText, amount: int, unit: Unit, span: Window | int | None) -> Bucket:
+    if unit is Unit.CONCURRENT:
+        _without(text, "a concurrent limit", ("per", "half_life", "burst", "as"))
+        return Lease(amount, _duration("hold", text.hold, SHORTEST_HOLD) or HOLD)
+    _without(text, f"{unit.value}, only with concurrent", ("hold",))
+    if unit in DISTINCT:
+        _without(text, "distinct values", ("half_life", "burst", "as"))
+        if not isinstance(span, int):
+            raise Blame("per" if span else "allow", "distinct needs a length of time (per: 24h)")
+        return Distinct(amount, span)
+    if text.half_life is not None:
+        _without(text, "half_life", ("per", "burst", "as"))
+        return Exposure(amount, parse_duration(text.half_life))
+    if span is None:
+        raise Blame("allow", "over what time? (per: 1m, 24h, day, month, or half_life: 30d)")
+    return _over(text, amount, span)
+
+
+def _over(text: LimitText, amount: int, span: Window | int) -> Bucket:
+    """Return what counts over a span: as `as` says, else as the span is written."""
+    kind = text.as_ or (
+        "budget" if isinstance(span, Window) else "rate" if span <= HOUR else "rolling"
+    )
+    if kind == "budget":
+        _without(text, "a budget", ("burst",))
+        window = (
+            span
+            if isinstance(span, Window)
+            else next((window for window, length in LENGTHS.items() if length == span), None)
+        )
+        if window is None:
+            raise Blame("per", f"{text.per} is no calendar window (hour, day, week, month)")
+        return Budget(amount, window)
+    length = LENGTHS.get(span) if isinstance(span, Window) else span
+    if length is None:
+        raise Blame("as", f"a {kind} needs a length of time, and months differ (per: 30d)")
+    if kind == "rolling":
+        _without(text, "a rolling limit", ("burst",))
+        return Rolling(amount, length)
+    burst = amount if text.burst is None else text.burst
+    if burst > MOST:
+        raise Blame("burst", f"must be at most {MOST:,}")
+    return Rate(amount, length, burst)
+
+
+def _without(text: LimitText, what: str, keys: tuple[str, ...]) -> None:
     for key in keys:
-        if getattr(text, key) is not None:
-            name = key.rstrip("_")
-            raise Blame(name, f"does not go with {kind} (leave it out)")
+        if getattr(text, "as_" if key == "as" else key) is not None:
+            raise Blame(key, f"does not go with {what} (leave it out)")
 
 
 def _sentence(text: LimitText) -> str:
     span = f" per {text.per}" if text.per else ""
     if text.half_life:
         span = f" halving every {text.half_life}"
-    return f"{text.allow}{span} by {', '.join(text.by)}"
+    return f"{' '.join(text.allow.split())}{span} by {', '.join(text.by)}"

@@ -89,7 +89,8 @@ def header_of(headers: Mapping[str, str]) -> str:
         if len(name) == len(HEADER):
             found.append(value)
         elif name[9] == "-":
-            found.append(f"{name[10:]}={value}" if value else name[10:])
+            knob = name[10:].lower()
+            found.append(f"{knob}={value}" if value else knob)
     return " ".join(found)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -120,5 +120,5 @@ class Recorder:
             "tokens": {
                 name: self._tokens[name] for name in ("prompt", "generated", "reasoning", "written")
             },
-            "recent": list(self._recent),
+            "recent": [asdict(entry) for entry in self._recent],
         }
