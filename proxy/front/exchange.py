@@ -40,6 +40,7 @@ class Exchange:
     plan, charged, local: what was reserved, and where: in the store, or in the process while blind
     prompt, output, cached: tokens charged in the end
     settling: the settlement on its way, once the ending is known
+    begun: the head of the answer is on its way to the client
     """
 
     record: Record
@@ -53,6 +54,7 @@ class Exchange:
     output: int = 0
     cached: int = 0
     settling: asyncio.Task[None] | None = None
+    begun: bool = False
 
     def since(self) -> int:
         """Return the microseconds since the request's arrival."""

@@ -98,7 +98,8 @@ class Handler:
             response = await self._walk(request, exchange)
             record.status = response.status
         except WeirError as error:
-            if isinstance(error, UpstreamError) and exchange.record.status:
+            if exchange.begun:
+                # The client was told in the stream; what is left is to close the connection.
                 raise ConnectionResetError("the answer was cut off") from None
             response = self._failed(request, exchange, error)
         except (asyncio.CancelledError, ConnectionError):
@@ -250,6 +251,7 @@ class Handler:
                     self._ended(exchange, how, reader.usage, billed=how == "complete")
                     return whole
                 before = whole
+            exchange.begun = True
             response = await relay_stream(request, answer, reader, headers, ended, before)
         except UpstreamError as error:
             exchange.record.code = error.code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import zlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import orjson
@@ -12,40 +14,60 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@dataclass(slots=True)
+class Tally:
+    """What a reading could not use.
+
+    lines: torn lines, and lines that are something else
+    files: files that ended in the middle of their compression, or could not be opened
+    """
+
+    lines: int = 0
+    files: int = 0
+
+
 def files(directory: Path) -> list[Path]:
     """Return the journal's files, the one written last first."""
     found = [*directory.glob("decisions-*.jsonl"), *directory.glob("decisions-*.jsonl.gz")]
-    return sorted(found, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    return sorted(found, key=_written, reverse=True)
 
 
-def lines(path: Path) -> Iterator[bytes]:
-    """Yield a file's lines."""
-    if path.suffix == ".gz":
-        with gzip.open(path, "rb") as packed:
-            yield from packed
-    else:
-        with path.open("rb") as file:
+def lines(path: Path, tally: Tally | None = None) -> Iterator[bytes]:
+    """Yield a file's lines, as far as it can be read."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             yield from file
+    except FileNotFoundError:
+        return  # turned or deleted since it was listed
+    except (OSError, EOFError, zlib.error):
+        if tally is not None:
+            tally.files += 1
 
 
-def records(directory: Path) -> Iterator[dict[str, object]]:
-    """Yield all records that can be read, oldest file first."""
+def records(directory: Path, tally: Tally | None = None) -> Iterator[dict[str, object]]:
+    """Yield all records that can be read, oldest file first; `tally` counts what cannot."""
     for path in reversed(files(directory)):
-        for line in lines(path):
+        for line in lines(path, tally):
             record = parsed(line)
             if record is not None:
                 yield record
+            elif tally is not None and line.strip():
+                tally.lines += 1
 
 
 def find(directory: Path, decision_id: str) -> dict[str, object] | None:
-    """Return the record of a decision, None where there is none."""
+    """Return the record of a decision, None where there is none; newest files first."""
     mark = decision_id.encode()
-    for path in files(directory):
-        for line in lines(path):
-            if mark in line:
-                record = parsed(line)
-                if record is not None and record.get("id") == decision_id:
-                    return record
+    seen: set[Path] = set()
+    # A file that is turned meanwhile has a new name: look until no name is new.
+    while fresh := [path for path in files(directory) if path not in seen]:
+        seen.update(fresh)
+        for path in fresh:
+            for line in lines(path):
+                if mark in line:
+                    record = parsed(line)
+                    if record is not None and record["id"] == decision_id:
+                        return record
     return None
 
 
@@ -56,3 +78,10 @@ def parsed(line: bytes) -> dict[str, object] | None:
     except orjson.JSONDecodeError:
         return None
     return record if isinstance(record, dict) and "id" in record else None
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0

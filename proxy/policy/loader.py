@@ -2,70 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
+import time
 from dataclasses import dataclass, field
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from proxy.core.errors import PolicyError
-from proxy.document import Document, Steps, document, dotted
+from proxy.document import Document, document, dotted
 from proxy.policy import schema
-from proxy.policy.compiled import Policy, PolicySet
+from proxy.policy.compiled import Policy, PolicySet, Unit
+from proxy.policy.files import Mistake, digest, files, mistake, parse
 from proxy.policy.match import condition
 from proxy.policy.meaning import Blame, limit_of
 from proxy.policy.models import Models, model_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
-    from pydantic_core import ErrorDetails
-
-    from proxy.policy.compiled import Limit
-    from proxy.policy.schema import PolicyText
-
-Text = TypeVar("Text", bound=BaseModel)
+    from proxy.document import Steps
+    from proxy.policy.compiled import Limit, Model
+    from proxy.policy.schema import LimitText, PolicyText
 
 MODELS = ("models.yaml", "models.yml")
-LATER = {
-    "capabilities", "shapes", "detectors", "ladder", "cluster", "canary", "topics", "templates",
-}  # fmt: skip
-SENTENCES = {
-    "missing": "is missing",
-    "string_type": "must be text",
-    "int_type": "must be a whole number",
-    "float_type": "must be a number",
-    "bool_type": "must be true or false",
-    "list_type": "must be a list",
-    "dict_type": "must be a mapping (name: value)",
-    "model_type": "must be a mapping (name: value)",
-    "model_attributes_type": "must be a mapping (name: value)",
-    "string_too_short": "must not be empty",
-    "too_short": "must not be empty",
-    "string_too_long": "is longer than 256 characters",
-    "string_pattern_mismatch": "is a name: lower case letters, digits, '-', '.', '_', 63 at most",
-    "literal_error": "must be {expected}",
-    "greater_than": "must be above {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than_equal": "must be at most {le}",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One mistake and where it is. As text: `file:line:col: path: sentence (what would do)`."""
-
-    file: str
-    line: int
-    column: int
-    path: str
-    sentence: str
-
-    def __str__(self) -> str:
-        path = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {path}{self.sentence}"
+CASES = "tests"
+MOST_FILES = 1000
+ATTEMPTS, PAUSE_SECONDS = 5, 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,148 +41,179 @@ class Loaded:
 
 @dataclass(slots=True)
 class Reading:
-    """What has been read of a directory so far. `where` finds a policy's first line again."""
+    """What has been read of a directory so far.
+
+    where:  the file of each policy
+    priced: where limits in dollars stand; they need prices
+    """
 
     policies: list[Policy] = field(default_factory=list)
-    models: Models = field(default_factory=Models)
+    models: list[Model] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     where: dict[str, str] = field(default_factory=dict)
-
-
-def files(directory: Path) -> list[Path]:
-    """Return a directory's policy and model files in order of name; OSError as `iterdir`.
-
-    Hidden names are left out: editors' copies, and the folders behind a ConfigMap's links.
-    """
-    return sorted(
-        path
-        for path in directory.iterdir()
-        if path.suffix in {".yaml", ".yml"} and not path.name.startswith(".") and path.is_file()
-    )
-
-
-def digest(directory: Path) -> str:
-    """Return 16 hex digits over the names and contents of a directory's files; OSError."""
-    hashed = hashlib.sha256()
-    for path in files(directory):
-        content = path.read_bytes()
-        hashed.update(f"{len(path.name)}:{path.name}:{len(content)}:".encode() + content)
-    return hashed.hexdigest()[:16]
+    priced: list[tuple[str, Document, Steps]] = field(default_factory=list)
 
 
 def load(directory: Path) -> Loaded:
-    """Return what a directory means. PolicyError: all mistakes of all files, one a line."""
-    try:
-        # Files are swapped under us: what is taken must be one state of the directory.
-        before, reading, after = digest(directory), _read(files(directory)), digest(directory)
-        if before != after:
-            before, reading, after = digest(directory), _read(files(directory)), digest(directory)
-    except OSError as error:
-        raise PolicyError(f"{directory}: cannot be read ({error.strerror})") from None
-    if before != after:
-        raise PolicyError(f"{directory}: changes while it is read (try again)")
-    if not reading.mistakes and not reading.policies:
-        raise PolicyError(f"{directory}: holds no policy (a file such as free.yaml with limits)")
+    """Return what a directory means. PolicyError: all mistakes of all files, one a line.
+
+    Files may be swapped while they are read: what is taken was one state of the directory.
+    """
+    reading, state = _settled(directory)
     if reading.mistakes:
-        raise PolicyError("\n".join(str(mistake) for mistake in reading.mistakes))
-    return Loaded(PolicySet(tuple(reading.policies), before), reading.models)
+        raise PolicyError("\n".join(str(each) for each in reading.mistakes))
+    return Loaded(PolicySet(tuple(reading.policies), state), Models(reading.models))
 
 
-def check(paths: Sequence[Path]) -> list[str]:
-    """Return every mistake in some files and directories; a directory is one set of policies."""
-    found: list[str] = []
+def check(paths: Sequence[Path]) -> list[Mistake]:
+    """Return every mistake in some directories and files. A directory is one set of policies.
+
+    A file is looked at as a part of its directory; cases are looked at by `weir test`.
+    """
+    found: dict[Mistake, None] = {}
     for path in paths:
         if path.is_dir():
-            try:
-                load(path)
-            except PolicyError as error:
-                found += str(error).splitlines()
-        elif path.is_file():
-            found += [str(mistake) for mistake in _read([path]).mistakes]
+            found |= dict.fromkeys(_settled(path)[0].mistakes)
+        elif not path.exists():
+            found[Mistake(str(path), 0, 0, "", "is not there")] = None
+        elif path not in files(path.parent):
+            found[Mistake(str(path), 0, 0, "", "is no policy file (its name ends in .yaml)")] = None
+        elif path.parent.name == CASES:
+            found[Mistake(str(path), 0, 0, "", "holds cases (weir test)")] = None
         else:
-            found.append(f"{path}: is not there")
-    return found
+            mistakes = _settled(path.parent)[0].mistakes
+            found |= dict.fromkeys(each for each in mistakes if each.file == str(path))
+    return list(found)
 
 
-def _read(paths: list[Path]) -> Reading:
+def _settled(directory: Path) -> tuple[Reading, str]:
+    """Read a directory until nothing changes meanwhile; return its digest too."""
+    told = "changes while it is read (try again)"
+    for attempt in range(ATTEMPTS):
+        if attempt:
+            time.sleep(PAUSE_SECONDS)
+        try:
+            before = digest(directory)
+            reading = _read(directory)
+            if digest(directory) == before:
+                return reading, before
+        except OSError as error:
+            path = Path(error.filename) if isinstance(error.filename, str) else directory
+            told = f"cannot be read ({error.strerror})"
+            lost = Mistake(str(path), 0, 0, "", told)
+        else:
+            lost = Mistake(str(directory), 0, 0, "", told)
+    return Reading(mistakes=[lost]), ""
+
+
+def _read(directory: Path) -> Reading:
     reading = Reading()
+    paths = files(directory)
+    if len(paths) > MOST_FILES:
+        told = f"holds {len(paths)} policy files (at most {MOST_FILES})"
+        reading.mistakes.append(Mistake(str(directory), 0, 0, "", told))
+        return reading
     for path in paths:
-        found = document(path)
-        name = str(path)
-        reading.mistakes += [
-            Mistake(name, *each.place, dotted(each.steps), each.sentence) for each in found.mistakes
-        ]
+        found, name = document(path), str(path)
         if found.mistakes:
-            continue
-        if path.name in MODELS:
-            texts = parse(name, found, schema.ModelsText, reading.mistakes)
-            if texts is not None:
-                reading.models = Models([model_of(text) for text in texts.models])
+            reading.mistakes += [
+                Mistake(name, *each.place, dotted(each.steps), each.sentence)
+                for each in found.mistakes
+            ]
+        elif path.name in MODELS:
+            _take_models(name, found, reading)
         else:
-            text = parse(name, found, schema.PolicyText, reading.mistakes)
-            if text is not None:
-                _take(name, found, text, reading)
+            _take_policy(name, found, reading)
+    _price(reading)
+    if not reading.policies and not reading.mistakes:
+        told = "holds no policy, so nothing would be limited (free.yaml with limits would do)"
+        reading.mistakes.append(Mistake(str(directory), 0, 0, "", told))
+    order = {str(path): index for index, path in enumerate(paths)}
+    reading.mistakes.sort(key=lambda each: (order.get(each.file, 0), each.line, each.column))
     return reading
 
 
-def parse(name: str, found: Document, model: type[Text], mistakes: list[Mistake]) -> Text | None:
-    """Return a document as a model, or None with the mistakes added that were in it."""
-    try:
-        return model.model_validate(found.values)
-    except ValidationError as failure:
-        for error in failure.errors(include_url=False, include_context=True):
-            steps: Steps = tuple(error["loc"])
-            place = found.place(steps)
-            mistakes.append(Mistake(name, *place, dotted(steps), _sentence(error, model)))
-        return None
-
-
-def _take(name: str, found: Document, text: PolicyText, reading: Reading) -> None:
-    """Add one policy to the reading, with the mistakes that only meaning shows."""
-
-    def blame(steps: Steps, sentence: str) -> None:
-        place = found.place(steps)
-        reading.mistakes.append(Mistake(name, *place, dotted(steps), sentence))
-
-    if text.policy in reading.where:
-        blame(("policy",), f"{text.policy!r} is the policy of {reading.where[text.policy]} already")
-    reading.where.setdefault(text.policy, name)
-    limits: list[Limit] = []
-    for index, each in enumerate(text.limits):
-        try:
-            limit = limit_of(text.policy, each)
-        except Blame as error:
-            blame(("limits", index, error.key), str(error))
-            continue
-        if any(limit.name == earlier.name for earlier in limits):
-            blame(("limits", index, "limit"), f"{limit.name!r} is the name of an earlier limit")
-        limits.append(limit)
-    try:
-        applies = condition(text.when)
-    except ValueError as error:
-        blame(("when", "ip"), f"{error} (203.0.113.0/24)")
+def _take_models(name: str, found: Document, reading: Reading) -> None:
+    text = parse(name, found, schema.ModelsText, reading.mistakes)
+    if text is None:
         return
-    reading.policies.append(Policy(text.policy, text.about, applies, tuple(limits), name))
+    if reading.models:
+        reading.mistakes.append(mistake(name, (1, 1), (), f"there is {MODELS[0]} already"))
+    patterns: set[str] = set()
+    for index, each in enumerate(text.models):
+        if each.model in patterns:
+            steps = ("models", index, "model")
+            told = f"{each.model!r} is there twice"
+            reading.mistakes.append(mistake(name, found.place(steps), steps, told))
+        patterns.add(each.model)
+    reading.models = [model_of(each) for each in text.models]
 
 
-def _sentence(error: ErrorDetails, model: type[BaseModel]) -> str:
-    if error["type"] == "extra_forbidden":
-        return _unknown(str(error["loc"][-1]), model)
-    told = SENTENCES.get(error["type"])
-    if told is None:
-        return f"cannot be read ({error['msg'].lower()})"
-    return told.format(**error.get("ctx", {}))
+def _take_policy(name: str, found: Document, reading: Reading) -> None:
+    """Add one policy to the reading, or every mistake in it."""
+    text = parse(name, found, schema.PolicyText, reading.mistakes)
+    if text is None:
+        # What is wrong in one limit must not hide what is wrong in the others.
+        _limits(name, found, "", _good_limits(found), reading)
+        return
+    if text.policy in reading.where:
+        told = f"{text.policy!r} is the policy of {reading.where[text.policy]} already"
+        reading.mistakes.append(mistake(name, found.place(("policy",)), ("policy",), told))
+    reading.where.setdefault(text.policy, name)
+    limits = _limits(name, found, text.policy, dict(enumerate(text.limits)), reading)
+    reading.policies.append(_policy(name, text, limits))
 
 
-def _unknown(key: str, model: type[BaseModel]) -> str:
-    if key in LATER:
-        return f"{key!r} is not known in this version"
-    nearest = get_close_matches(key, list(_names(model)), n=1)
-    return f"is unknown (did you mean {nearest[0]!r}?)" if nearest else "is unknown (remove it)"
+def _policy(name: str, text: PolicyText, limits: list[Limit]) -> Policy:
+    return Policy(text.policy, text.about, condition(text.when), tuple(limits), name)
 
 
-def _names(model: type[BaseModel]) -> Iterator[str]:
-    """Yield every key of a model's schema, nested ones too."""
-    made = model.model_json_schema(by_alias=True)
-    for part in (made, *made.get("$defs", {}).values()):
-        yield from part.get("properties", {})
+def _limits(
+    name: str, found: Document, policy: str, texts: dict[int, LimitText], reading: Reading
+) -> list[Limit]:
+    """Return the limits that some texts mean; mistakes that only meaning shows are added."""
+    limits: list[Limit] = []
+    lines: dict[str, int] = {}
+    for index, text in texts.items():
+        steps: Steps = ("limits", index)
+
+        def blame(told: Blame, steps: Steps = steps) -> None:
+            path = (*steps, told.key)
+            reading.mistakes.append(mistake(name, found.place(path), path, str(told)))
+
+        limit = limit_of(policy, text, blame)
+        if text.limit in lines:
+            blame(Blame("limit", f"{text.limit!r} is the limit in line {lines[text.limit]}"))
+        lines.setdefault(text.limit, found.place((*steps, "limit"))[0])
+        if limit is not None:
+            limits.append(limit)
+            if limit.unit is Unit.USD:
+                reading.priced.append((name, found, (*steps, "allow")))
+    return limits
+
+
+def _good_limits(found: Document) -> dict[int, LimitText]:
+    """Return those limits of a bad policy that are well-formed themselves, by index."""
+    good: dict[int, LimitText] = {}
+    raw = found.values.get("limits")
+    for index, each in enumerate(raw if isinstance(raw, list) else ()):
+        try:
+            good[index] = schema.LimitText.model_validate(each)
+        except ValidationError:
+            continue  # told already
+    return good
+
+
+def _price(reading: Reading) -> None:
+    """Demand a price for every model where a limit counts dollars: the others would be free."""
+    if any(each.file.endswith(MODELS) for each in reading.mistakes):
+        return
+    if any(model.pattern == "*" and _costs(model) for model in reading.models):
+        return
+    for name, found, steps in reading.priced:
+        told = f"models without a price would be free (a model '*' with prices in {MODELS[0]})"
+        reading.mistakes.append(mistake(name, found.place(steps), steps, told))
+
+
+def _costs(model: Model) -> bool:
+    return model.input_price > 0 or model.output_price > 0

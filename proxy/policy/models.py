@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from proxy.policy.schema import ModelText
 
 MICRO = 1_000_000
-REMEMBERED = 10_000
+REMEMBERED, LONGEST_REMEMBERED = 10_000, 256
+DEFAULT = Model("*")
 
 
 class Models:
@@ -38,12 +39,13 @@ class Models:
     def _look(self, name: str) -> tuple[Model, TokenRules]:
         found = self._found.get(name)
         if found is None:
-            model = next((model for fits, model in self._models if fits(name)), Model("*"))
+            model = next((model for fits, model in self._models if fits(name)), DEFAULT)
             found = (
                 model,
                 TokenRules(model.counter, model.max_output_tokens, model.reserve_output_tokens),
             )
-            if len(self._found) < REMEMBERED:
+            # Names are the clients' own: neither many nor long ones may fill the memory.
+            if len(self._found) < REMEMBERED and len(name) <= LONGEST_REMEMBERED:
                 self._found[name] = found
         return found
 

@@ -164,7 +164,7 @@ class ModelText(Section):
     """One model, or all that a glob names."""
 
     model: Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)]
-    prices: PricesText = PricesText()
+    prices: PricesText = PricesText(cached_input=None)
     counter: Literal["words", "chars"] = "chars"
     max_output_tokens: Tokens = 4096
     reserve_output_tokens: Tokens | None = None

@@ -213,7 +213,7 @@ async def _whole(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.
     entry.generated = answer.tokens
     body, ended, written = completion(answer), "complete", answer.visible
     if answer.fault is not None:
-        ended, half = answer.fault.kind, len(body) // 2
+        ended, half = answer.fault.kind.value, len(body) // 2
         match answer.fault.kind:
             case FaultKind.ERROR:
                 body, written = native.error_body(server_error()), 0
@@ -248,7 +248,7 @@ async def _streamed(request: web.BaseRequest, entry: Entry, answer: Answer) -> w
     if answer.fault is not None:
         if answer.fault.kind in {FaultKind.RESET, FaultKind.STALL}:
             return await _broken(request, entry, response, answer.fault.kind)
-        entry.ended = answer.fault.kind
+        entry.ended = answer.fault.kind.value
     else:
         entry.ended = "complete"
     await response.write_eof()
@@ -291,7 +291,7 @@ async def _broken(
 ) -> web.StreamResponse:
     """Break the connection, at once or after a long silence."""
     await asyncio.sleep(FLUSH_SECONDS if kind is FaultKind.RESET else STALL_SECONDS)
-    entry.ended = kind
+    entry.ended = kind.value
     transport = request.transport
     if transport is not None:
         wire: socket.socket = transport.get_extra_info("socket")

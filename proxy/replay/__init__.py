@@ -1,0 +1,1 @@
+"""Replay: policies tried in memory on a virtual clock, without a network."""
