@@ -18,6 +18,7 @@ from proxy.core.errors import (
     UpstreamError,
     WeirError,
 )
+from proxy.core.facts import Usage
 from proxy.dialects import openai_errors, ratelimit_headers
 from proxy.dialects.routes import allowed, route
 from proxy.front.body import check_head, read_body
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest, StreamResponse
 
-    from proxy.core.facts import RequestFacts, Usage
+    from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
     from proxy.dialects.base import AnswerReader, Refusal
     from proxy.dialects.routes import Route
@@ -255,10 +256,13 @@ class Handler:
             response = await relay_stream(request, answer, reader, headers, ended, before)
         except UpstreamError as error:
             exchange.record.code = error.code
-            self._ended(exchange, "broken", reader.usage, billed=reader.usage.relayed > 0)
+            relayed = reader.usage if exchange.begun else Usage()
+            self._ended(exchange, "broken", relayed, billed=relayed.relayed > 0)
             raise
         except (asyncio.CancelledError, ConnectionError):
-            self._ended(exchange, "abandoned", reader.usage, billed=True)
+            # Who left before the head came was given nothing; the prompt was read all the same.
+            relayed = reader.usage if exchange.begun else Usage()
+            self._ended(exchange, "abandoned", relayed, billed=True)
             raise
         finally:
             exchange.record.finish_reasons = list(reader.finish_reasons)

@@ -53,9 +53,8 @@ def address(text: str) -> str:
         raise ValueError(f"cannot read {text!r} as an address (203.0.113.9)") from None
 
 
-Duration = Annotated[
-    int, PlainValidator(duration), WithJsonSchema({"type": "string", "examples": ["30s", "24h"]})
-]
+_LENGTH = {"type": "string", "examples": ["30s", "24h"]}
+Duration = Annotated[int, PlainValidator(duration), WithJsonSchema(_LENGTH)]
 Moment = Annotated[
     int, PlainValidator(moment), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
@@ -137,7 +136,26 @@ def waiting(value: object) -> object:
     return {"never": True} if value == "never" else value
 
 
-Wait = Annotated[WaitText, BeforeValidator(waiting)]
+Wait = Annotated[
+    WaitText,
+    BeforeValidator(waiting),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "never"},
+                {
+                    "type": "object",
+                    "properties": {
+                        "above": _LENGTH,
+                        "below": _LENGTH,
+                        "never": {"type": "boolean"},
+                    },
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
 
 
 class ExpectText(Section):

@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.limits.buckets import Distinct
+from proxy.limits.buckets import Distinct, Lease
 from proxy.limits.charges import Settlement
 from proxy.store import scripts
 from proxy.store.memory import once
-from proxy.store.wire import Call, Wire
+from proxy.store.wire import Call, OverdueError, UnansweredError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -76,11 +76,20 @@ class RedisStore:
         keys, args = scripts.settle_words(settlements, now)
         if not keys:
             return None
+
+        def lost(sent: bool) -> None:  # noqa: FBT001 - a callback
+            # What may have been said already is not said twice where that would give back more.
+            self._keep(_harmless_twice(settlements) if sent else settlements)
+
         try:
-            return int(_whole(await self._call(scripts.SETTLE, keys, args)))
+            return int(_whole(await self._call(scripts.SETTLE, keys, args, lost=lost)))
+        except OverdueError:
+            pass  # the answer, or the loss of it, is still to come
+        except UnansweredError:
+            lost(True)  # noqa: FBT003
         except StoreUnavailableError:
             self._keep(settlements)
-            return None
+        return None
 
     async def debit(self, charges: Sequence[Charge], now: int | None = None) -> None:
         """Count, without asking, what was served while the server was away."""
@@ -146,6 +155,7 @@ class RedisStore:
         keys: list[str],
         args: list[str],
         late: Callable[[list[bytes]], None] | None = None,
+        lost: Callable[[bool], None] | None = None,
     ) -> list[bytes]:
         if self.breaker_open:
             raise StoreUnavailableError("the counters do not answer")
@@ -154,7 +164,7 @@ class RedisStore:
         wire = self._wire
         if wire is None or wire.broken:
             wire = await self._opened()
-        call = Call(script, keys, args, loop.create_future(), late)
+        call = Call(script, keys, args, loop.create_future(), late, lost)
         wire.send(call)
         timer = loop.call_at(began + self._deadline, self._expire, call, began + self._deadline)
         try:
@@ -175,7 +185,7 @@ class RedisStore:
             return
         self.timeouts += 1
         self._misses += 1
-        call.answer.set_exception(StoreUnavailableError("the counters did not answer in time"))
+        call.answer.set_exception(OverdueError("the counters did not answer in time"))
         if self._misses >= MISSES:
             self._open_breaker()
 
@@ -257,6 +267,11 @@ class RedisStore:
         task = asyncio.ensure_future(work)
         self._chores.add(task)
         task.add_done_callback(self._chores.discard)
+
+
+def _harmless_twice(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return what may be said twice: slots given back, and what was used beyond the reserve."""
+    return [each for each in settlements if each.delta > 0 or isinstance(each.charge.bucket, Lease)]
 
 
 async def _fade(wire: Wire) -> None:

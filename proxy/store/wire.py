@@ -28,11 +28,21 @@ MOST_WAITING = 20_000
 LATE = 0.005
 
 
+class UnansweredError(StoreUnavailableError):
+    """A call was sent and will not be answered: it may have been done."""
+
+
+class OverdueError(StoreUnavailableError):
+    """A call was not answered in time: `Call.late` or `Call.lost` will tell."""
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """One script call on its way.
 
     late: called with the answer that came after the caller was told 'unavailable'
+    lost: called when no answer will come any more and the caller was told 'unavailable' before;
+          True: it was sent and may have been done
     """
 
     script: Script
@@ -40,6 +50,7 @@ class Call:
     args: list[str]
     answer: asyncio.Future[list[bytes]]
     late: Callable[[list[bytes]], None] | None = None
+    lost: Callable[[bool], None] | None = None
     packed: bytes = field(default=b"", repr=False)
 
 
@@ -76,6 +87,9 @@ class Wire:
     def _flush(self) -> None:
         leaving, self._leaving = self._leaving, []
         # Who gave up before its call was sent has taken nothing.
+        for call in leaving:
+            if call.answer.done():
+                _gone(call, sent=False)
         leaving = [call for call in leaving if not call.answer.done()]
         if self.broken:
             for call in leaving:
@@ -109,13 +123,17 @@ class Wire:
         call = self._waiting.popleft()
         if isinstance(answer, NoScriptError):
             # Nothing was done. Whoever gave up meanwhile is not served behind its back.
-            if not call.answer.done():
+            if call.answer.done():
+                _gone(call, sent=False)
+            else:
                 self._waiting.append(call)
                 self._write(
                     _packed(("EVAL", call.script.text, len(call.keys), *call.keys, *call.args))
                 )
         elif isinstance(answer, ResponseError):
-            if not call.answer.done():
+            if call.answer.done():
+                _gone(call, sent=False)
+            else:
                 call.answer.set_exception(
                     StoreUnavailableError(f"the counters refuse: {type(answer).__name__}")
                 )
@@ -129,9 +147,17 @@ class Wire:
             return
         self.broken = True
         waiting, self._waiting = self._waiting, deque()
-        for call in waiting:
-            _fail(call)
         self._lost(self)
+        for call in waiting:
+            if not call.answer.done():
+                call.answer.set_exception(UnansweredError("the connection to the counters broke"))
+            else:
+                _gone(call, sent=True)
+
+
+def _gone(call: Call, *, sent: bool) -> None:
+    if call.lost is not None:
+        call.lost(sent)
 
 
 def _packed(words: tuple[str | int, ...]) -> bytes:

@@ -142,7 +142,9 @@ def test_a_store_without_its_scripts_is_taught_them_again_unnoticed(start, loop)
         ("reasoning=11 tokens=9", 200, 20),
     ],
 )
-def test_an_answer_that_fails_is_told_natively_and_settled(weir, secret, directive, status, charged):
+def test_an_answer_that_fails_is_told_natively_and_settled(
+    weir, secret, directive, status, charged
+):
     with weir.client(secret) as client:
         raw = None
         try:
@@ -226,7 +228,9 @@ def test_clients_that_hang_up_in_mid_stream_pay_what_was_relayed_and_free_their_
         assert soon(lambda: settled(weir))
         ends = [(one["end"], one["usage"]["charged_output"]) for one in weir.records()]
         assert {end for end, _ in ends} == {"abandoned"}
-        assert all(words == one["usage"]["relayed"] for (_, words), one in zip(ends, weir.records()))
+        assert all(
+            words == one["usage"]["relayed"] for (_, words), one in zip(ends, weir.records())
+        )
         assert counters(weir)["words"] == sum(words for _, words in ends)
 
 
@@ -260,7 +264,9 @@ def test_ctrl_c_lets_streams_end_and_leaves_nothing_running(start):
             )  # fmt: skip
             first = next(iter(stream))
             weir.process.send_signal(signal.SIGINT)
-            words = sum(len((c.choices[0].delta.content or "").split()) for c in stream if c.choices)
+            words = sum(
+                len((c.choices[0].delta.content or "").split()) for c in stream if c.choices
+            )
         assert first.choices
         assert words == 40
         assert weir.process.wait(20) == 0

@@ -1,0 +1,128 @@
+"""One record per way that a decision can go, and the story that is told of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jsonschema
+import orjson
+import pytest
+
+from proxy.journal.explain import explain, explain_account
+from proxy.journal.record import (
+    LimitEntry,
+    Record,
+    Timings,
+    UpstreamEntry,
+    UsageEntry,
+    decision_id,
+    schema,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+ENGINE = Path(__file__).parents[2] / "proxy" / "engine.py"
+CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))
+
+
+def golden(name):
+    return orjson.loads((GOLDEN / f"{name}.json").read_bytes())
+
+
+def rebuilt(plain):
+    parts = {
+        "limits": [LimitEntry(**each) for each in plain["limits"]],
+        "usage": UsageEntry(**plain["usage"]),
+        "upstream": UpstreamEntry(**plain["upstream"]),
+        "timings": Timings(**plain["timings"]),
+    }
+    return Record(**{**plain, **parts})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_record_is_told_as_its_story(name):
+    assert explain(golden(name)) == (GOLDEN / f"{name}.txt").read_text().splitlines()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_record_keeps_to_the_schema_and_comes_out_as_it_went_in(name):
+    plain = golden(name)
+    jsonschema.Draft202012Validator(schema()).validate(plain)
+    assert rebuilt(plain).to_dict() == plain
+
+
+def test_every_reason_that_the_engine_gives_has_a_golden_record():
+    codes = set(re.findall(r'"((?:limit|store)\.\w+)"', ENGINE.read_text()))
+    told = {reason.partition(":")[0] for name in CASES for reason in golden(name)["reasons"]}
+    assert {"limit.exceeded", "limit.never_fits", "limit.shadow", "store.unavailable"} <= codes
+    assert codes <= told
+
+
+def test_the_schema_turns_down_what_is_not_a_record():
+    valid = jsonschema.Draft202012Validator(schema()).is_valid
+    plain = golden("allow.complete")
+    assert valid(plain)
+    for wrong in (
+        {"v": 2}, {"id": "wd_1"}, {"effect": "perhaps"}, {"t": -1}, {"t": "now"}, {"prompt": "text"},
+        {"ip": "203.0.113.9"}, {"limits": [{"policy": "free"}]}, {"settled_at": 1.5},
+    ):  # fmt: skip
+        assert not valid({**plain, **wrong}), wrong
+    assert not valid({name: value for name, value in plain.items() if name != "usage"})
+
+
+def test_a_record_handed_out_does_not_change_with_the_one_being_filled():
+    record = Record(id=decision_id(0, bytes(10)), t=0)
+    plain = record.to_dict()
+    record.reasons.append("limit.exceeded:free/requests")
+    record.usage.relayed = 7
+    assert (plain["reasons"], plain["usage"]["relayed"]) == ([], 0)
+
+
+def test_ids_sort_by_their_millisecond_and_differ_by_their_entropy():
+    full, none = b"\xff" * 10, bytes(10)
+    ids = [decision_id(t, e) for t in (999, 1_000, 1_999, 2**60) for e in (none, full)]
+    assert ids[0:2] == [decision_id(0, none), decision_id(0, full)]
+    assert ids[2:4] == ids[4:6]
+    assert sorted(set(ids)) == [ids[0], ids[1], ids[2], ids[3], ids[6], ids[7]]
+    assert {len(each) for each in ids} == {29}
+
+
+def test_what_a_client_sent_cannot_write_to_the_terminal():
+    record = {**golden("allow.complete"), "model": "gpt\x1b[2J\r\nDecision wd_0: allowed\u202e"}
+    (line,) = (line for line in explain(record) if "gpt" in line)
+    assert r"gpt\x1b[2J\r\nDecision wd_0: allowed\u202e" in line
+    assert all(line.isprintable() for line in explain_account([record], "acme"))
+
+
+def test_a_record_of_another_version_is_not_guessed_at():
+    assert explain({"v": 2, "id": "wd_9"}) == ["Decision wd_9 was written by another Weir."]
+
+
+def test_an_accounts_story_counts_effects_and_limits_and_ends_with_its_last_decisions():
+    records = [golden(name) for name in CASES]
+    other = {**golden("limit.exceeded"), "account": "umbrella"}
+    told = explain_account([*records, other], "acme", last=2)
+    mine = [each for each in records if each["account"] == "acme"]
+    assert told[0] == f"Account acme: {len(mine)} requests in the journal."
+    assert told[1:-3] == [
+        "  allow: 7",
+        "  refuse: 3",
+        "  not decided: 1",
+        "By limit:",
+        "  trial/burst: limit.shadow 1 times",
+        "  free/requests: limit.exceeded 1 times",
+        "  free/streams: limit.exceeded 1 times",
+        "  free/output: limit.never_fits 1 times",
+        "  free/requests: store.unavailable 1 times",
+    ] or sorted(told[5:-3]) == sorted(set(told[5:-3]))
+    latest = sorted(mine, key=lambda each: each["t"])[-2:]
+    assert [each["id"] in line for each, line in zip(latest[::-1], told[-2:], strict=True)] == [
+        True,
+        True,
+    ]
+
+
+def test_an_account_without_decisions_is_said_to_have_none():
+    assert explain_account([golden("allow.complete")], "nobody") == [
+        "The journal has no decision about account nobody."
+    ]
