@@ -103,11 +103,13 @@ def serve(file: Path | None, *, demo: bool, **flags: object) -> None:
     given = {name: value for name, value in flags.items() if value is not None}
     settings = _load(file, given)
     runner.configure_log(settings.log.level)
+    # Before the workers start, so that the first paste finds it known.
+    secret = _demo_key(settings) if demo else ""
 
     def said(host: str, port: int) -> None:
         click.echo(f"listening on http://{_authority(host, port)}")
         if demo:
-            click.echo(_demo(settings, f"http://{_authority(host, port)}"))
+            click.echo(_demo(secret, f"http://{_authority(host, port)}"))
 
     _run(lambda: Supervisor(settings, file, given, said).run())
 
@@ -397,24 +399,28 @@ def _shown(record: KeyRecord, now: int) -> dict[str, object]:
     }
 
 
-def _demo(settings: Settings, url: str) -> str:
-    """Issue a key that works for a day, and say what to paste."""
+def _demo_key(settings: Settings) -> str:
+    """Issue a key that works for a day."""
     from proxy.auth.keyring import Keyring  # noqa: PLC0415
     from proxy.auth.pepper import ensure_pepper  # noqa: PLC0415
 
     pepper = ensure_pepper(settings.home, os.environ, settings.keys)
-    key = Keyring(settings.keys, pepper).issue("demo", plan="free", expires_in=24 * HOUR)
+    return Keyring(settings.keys, pepper).issue("demo", plan="free", expires_in=24 * HOUR).secret
+
+
+def _demo(secret: str, url: str) -> str:
+    """Return what to paste."""
     return f"""
 A demo key for a day, plan 'free'. Try:
 
-curl {url}/v1/chat/completions -H 'authorization: Bearer {key.secret}' \
+curl {url}/v1/chat/completions -H 'authorization: Bearer {secret}' \
 -H 'content-type: application/json' -d '{{"model":"standin","messages":[{{"role":"user",\
 "content":"Why is the sky blue?"}}]}}'
 
 or with the official SDK (.venv/bin/python has it):
 
 from openai import OpenAI
-client = OpenAI(base_url="{url}/v1", api_key="{key.secret}")
+client = OpenAI(base_url="{url}/v1", api_key="{secret}")
 answer = client.chat.completions.create(
     model="standin", messages=[{{"role": "user", "content": "Why is the sky blue?"}}])
 print(answer.choices[0].message.content)

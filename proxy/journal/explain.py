@@ -65,7 +65,7 @@ def explain_account(
     for number, record in enumerate(records):
         if record.get("account") != account or record.get("v") != VERSION:
             continue
-        effects[record["effect"] or "not decided"] += 1
+        effects[record["effect"] or "no decision"] += 1
         reasons.update(record["reasons"])
         heapq.heappush(newest, (record["t"], record["id"], number, record))
         if len(newest) > last:
@@ -78,7 +78,7 @@ def explain_account(
         told.append("By limit:")
     for reason, count in reasons.most_common():
         code, _, name = reason.partition(":")
-        told.append(f"  {name}: {code} {count:,} times")
+        told.append(f"  {name}: {code} {count:,} {'time' if count == 1 else 'times'}")
     told.append(f"The last {len(newest)}:")
     told += [
         f"  {moment(at)} {name} {record['model'] or record['route']}: {verdict(record)}"
