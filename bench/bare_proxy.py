@@ -23,7 +23,9 @@ def application(upstream: str) -> web.Application:
             yield
 
     async def copy(request: web.Request) -> web.StreamResponse:
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in HOP
+        }
         async with app[SESSION].request(
             request.method,
             upstream + request.raw_path,

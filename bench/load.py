@@ -20,7 +20,7 @@ END = b"\r\n\r\n"
 PATIENCE = 30.0
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     """The answer was not HTTP as we speak it, or the connection went away."""
 
 
@@ -39,7 +39,7 @@ async def read_answer(reader: asyncio.StreamReader) -> int:
     elif b"content-length" in fields:
         await reader.readexactly(int(fields[b"content-length"]))
     else:
-        raise Broken("neither a length nor chunks")
+        raise BrokenError("neither a length nor chunks")
     return int(lines[0].split(b" ")[1])
 
 
@@ -75,7 +75,7 @@ async def ask(spec: dict, sent: list[bytes], offset: int, until: float, tally: d
                 status = await read_answer(reader)
             tally["statuses"][status] += 1
             tally["latencies"].append(time.perf_counter() - began)
-        except (OSError, EOFError, TimeoutError, ValueError, Broken):
+        except (OSError, EOFError, TimeoutError, ValueError, BrokenError):
             tally["errors"] += 1
             if writer is not None:
                 writer.close()

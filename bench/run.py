@@ -273,7 +273,9 @@ def main() -> None:
         if options.only != "bare":
             targets.append(start_weir(stack, room, model.port, None))
         cores = os.cpu_count()
-        print(f"Python {sys.version.split()[0]}, {cores} cores, {options.rounds} rounds", flush=True)
+        print(
+            f"Python {sys.version.split()[0]}, {cores} cores, {options.rounds} rounds", flush=True
+        )
         for turn in range(options.rounds):
             began = time.monotonic()
             for case in CASES:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from proxy.limits.buckets import Bucket
 
+MOST = 2**48
+
 
 @dataclass(frozen=True, slots=True)
 class Charge:
@@ -77,3 +79,12 @@ class Settlement:
     charge: Charge
     delta: int
     mark: int
+
+
+def bounded(units: int) -> int:
+    """Return units that no sum of a store can overflow with; a client may ask for any number.
+
+    >>> bounded(10**30) == MOST, bounded(-(10**30)) == -MOST, bounded(7)
+    (True, True, 7)
+    """
+    return max(-MOST, min(MOST, units))

@@ -45,6 +45,11 @@ def bucket_key(
 
 
 def _part(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        # A lone surrogate cannot be sent. The letter before its length keeps it apart.
+        return f"s{_part(text.encode('utf-8', 'backslashreplace').decode())}"
     return f"{len(text)}:{text}"
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from proxy.limits.buckets import Rate
 
 EXACT = 2**50
+FULL = 2**52
 
 
 class Gauge(NamedTuple):
@@ -61,21 +62,36 @@ def level(state: State, gauge: Gauge, now: int) -> State:
     if state.scale != gauge.scale:
         # As Lua computes it: in doubles, rounded up. Happens once after a policy was edited.
         standing = math.ceil(float(standing) * float(gauge.scale) / float(state.scale))
+        standing = min(FULL, standing)
     passed = max(0, now - state.stamp)
     return State(max(0, standing - passed * gauge.drain), max(now, state.stamp), gauge.scale)
+
+
+def scaled(gauge: Gauge, units: int) -> int:
+    """Return units as level. What is more than any capacity stays countable in doubles.
+
+    >>> scaled(Gauge(1000, 1, 20_000), 20), scaled(Gauge(1000, 1, 20_000), 10**30) == FULL
+    (20000, True)
+    """
+    return max(-FULL, min(FULL, units * gauge.scale))
+
+
+def raised(level: int, by: int) -> int:
+    """Return the level after a charge or correction: never below empty, never above FULL."""
+    return max(0, min(FULL, level + by))
 
 
 def receipt(bucket: Rate, cost: int, before: int, *, fits: bool, taken: bool) -> Receipt:
     """Return the receipt of a charge that found the level `before`."""
     with_ = gauge(bucket)
-    scaled = cost * with_.scale
-    after = before + scaled if taken else before
+    asked = scaled(with_, cost)
+    after = raised(before, asked) if taken else before
     if fits:
         wait: int | None = 0
     elif cost > bucket.burst:
         wait = None
     else:
-        wait = -((with_.capacity - before - scaled) // with_.drain)
+        wait = -((with_.capacity - before - asked) // with_.drain)
     return Receipt(
         fits=fits,
         taken=taken,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MODELS = ("models.yaml", "models.yml")
 CASES = "tests"
-MOST_FILES = 1000
+MOST_FILES, MOST_MISTAKES = 1000, 500
 ATTEMPTS, PAUSE_SECONDS = 5, 0.02
 
 
@@ -130,6 +130,9 @@ def _read(directory: Path) -> Reading:
         reading.mistakes.append(Mistake(str(directory), 0, 0, "", told))
     order = {str(path): index for index, path in enumerate(paths)}
     reading.mistakes.sort(key=lambda each: (order.get(each.file, 0), each.line, each.column))
+    if len(reading.mistakes) > MOST_MISTAKES:
+        told = f"and {len(reading.mistakes) - MOST_MISTAKES:,} more mistakes"
+        reading.mistakes[MOST_MISTAKES:] = [Mistake(str(directory), 0, 0, "", told)]
     return reading
 
 
@@ -183,7 +186,9 @@ def _limits(
 
         limit = limit_of(policy, text, blame)
         if text.limit in lines:
-            blame(Blame("limit", f"{text.limit!r} is the limit in line {lines[text.limit]}"))
+            blame(
+                Blame("limit", f"{text.limit!r} is the limit in line {lines[text.limit]} already")
+            )
         lines.setdefault(text.limit, found.place((*steps, "limit"))[0])
         if limit is not None:
             limits.append(limit)

@@ -58,7 +58,9 @@ def _or_list(items: dict[str, Any]) -> WithJsonSchema:
 _WORDS = {"type": "string", "maxLength": LONGEST_TEXT}
 _SCOPES = ("key", "account", "org", "ip", "model", "global")
 
-Amount = Annotated[str, BeforeValidator(written), Field(min_length=1, max_length=LONGEST_TEXT)]
+Amount = Annotated[
+    Annotated[str, Field(min_length=1, max_length=LONGEST_TEXT)], BeforeValidator(written)
+]
 Glob = Annotated[str, Field(max_length=LONGEST_TEXT)]
 Globs = Annotated[list[Glob], BeforeValidator(listed), Field(min_length=1), _or_list(_WORDS)]
 Networks = Annotated[

@@ -29,6 +29,7 @@ SENTENCES: Mapping[str, str] = MappingProxyType({
     "model_attributes_type": "must be a mapping (name: value)",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "too_long": "has more than {max_length} items",
     "string_too_long": "is longer than {max_length} characters",
     "string_pattern_mismatch": "is no name (lower case letters, digits, '-', '.', '_', 63 at most)",
     "literal_error": "must be {expected}",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.limits import budget, distinct, exposure, lease, rate, rolling
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
-from proxy.limits.charges import Charged
+from proxy.limits.charges import Charged, bounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -97,17 +97,18 @@ class MemoryStore:
 
     def _look(self, charge: Charge, now: int) -> tuple[bool, float, int, int]:
         """Return whether a charge fits and the three numbers that its receipt is made of."""
-        key, cost = charge.key, charge.cost
+        key, cost = charge.key, bounded(charge.cost)
         match charge.bucket:
             case Rate() as bucket:
                 gauge = rate.gauge(bucket)
                 state = rate.level(self._rates.get(key, rate.EMPTY), gauge, now)
-                return state.level + cost * gauge.scale <= gauge.capacity, state.level, 0, 0
+                fits = state.level + rate.scaled(gauge, cost) <= gauge.capacity
+                return fits, state.level, 0, 0
             case Budget() as bucket:
                 began, used = self._window(key, bucket, now)
                 return used + cost <= bucket.amount, used, began, 0
             case Rolling() as bucket:
-                live = self._rolling.setdefault(key, rolling.State())
+                live = self._rolling.get(key) or rolling.State()
                 width = rolling.slice_of(bucket)
                 current = rolling.advance(live, width, now)
                 excess = live.total + cost - bucket.amount
@@ -126,10 +127,11 @@ class MemoryStore:
                 return value + cost <= bucket.amount, value, step, 0
 
     def _note(self, charge: Charge, bucket: Distinct, now: int) -> tuple[bool, int, int, int]:
-        state = self._distinct.setdefault(charge.key, distinct.State())
+        state = self._distinct.get(charge.key) or distinct.State()
         width = rolling.slice_of(bucket)
         current = rolling.advance(state.live, width, now)
         if charge.cost:
+            self._distinct[charge.key] = state
             distinct.note(state, distinct.cell(bucket, charge.token), current)
             self._until[charge.key] = now + (rolling.SLICES + 2) * width
         excess = state.live.total - distinct.most_cells(bucket)
@@ -137,7 +139,7 @@ class MemoryStore:
         return excess <= 0, state.live.total, current, free
 
     def _take(self, charge: Charge, now: int) -> None:
-        key, cost = charge.key, charge.cost
+        key, cost = charge.key, bounded(charge.cost)
         match charge.bucket:
             case Rate() as bucket:
                 self._drip(key, bucket, cost, now)
@@ -146,7 +148,7 @@ class MemoryStore:
                 self._budgets[key] = budget.State(began, used + cost)
                 self._until[key] = budget.end(bucket.window, began)
             case Rolling() as bucket:
-                state = self._rolling[key]
+                state = self._rolling.setdefault(key, rolling.State())
                 width = rolling.slice_of(bucket)
                 rolling.add(state, rolling.advance(state, width, now), cost)
                 self._until[key] = now + (rolling.SLICES + 2) * width
@@ -161,14 +163,14 @@ class MemoryStore:
                 self._until[key] = now + 40 * bucket.half_life
 
     def _correct(self, settlement: Settlement, now: int) -> None:
-        charge, delta, mark = settlement.charge, settlement.delta, settlement.mark
+        charge, delta, mark = settlement.charge, bounded(settlement.delta), settlement.mark
         key = charge.key
         match charge.bucket:
             case Rate() as bucket:
                 self._drip(key, bucket, delta, now)
             case Budget():
-                state = self._budgets.get(key, budget.EMPTY)
-                if state.start == mark:
+                state = self._budgets.get(key)
+                if state is not None and state.start == mark:
                     self._budgets[key] = budget.State(mark, max(0, state.used + delta))
             case Rolling() as bucket:
                 live = self._rolling.get(key)
@@ -184,11 +186,12 @@ class MemoryStore:
                 value, step = self._exposure(key, bucket, now)
                 value = max(0.0, value + exposure.decayed(float(delta), step - mark))
                 self._exposures[key] = exposure.State(value, step)
+                self._until[key] = now + 40 * bucket.half_life
 
     def _drip(self, key: str, bucket: Rate, units: int, now: int) -> None:
         gauge = rate.gauge(bucket)
         state = rate.level(self._rates.get(key, rate.EMPTY), gauge, now)
-        level = max(0, state.level + units * gauge.scale)
+        level = rate.raised(state.level, rate.scaled(gauge, units))
         self._rates[key] = rate.State(level, state.stamp, gauge.scale)
         self._until[key] = now + level // gauge.drain + 1
 
@@ -228,7 +231,7 @@ def receipt(
     is free. lease: held, 0, first deadline. distinct: cells in use, slice, when enough is free.
     exposure: value, step.
     """
-    cost, whole = charge.cost, int(x)
+    cost, whole = bounded(charge.cost), int(x)
     match charge.bucket:
         case Rate() as bucket:
             return rate.receipt(bucket, cost, whole, fits=fits, taken=taken)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import StoreUnavailableError
 from proxy.limits import budget, distinct, exposure, rate, rolling
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
-from proxy.limits.charges import Charged
+from proxy.limits.charges import Charged, bounded
 from proxy.store.memory import receipt
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ def charge_words(
     for charge in charges:
         keys.append(charge.key)
         binding = "1" if charge.binding else "0"
-        cost = charge.cost
+        cost = bounded(charge.cost)
         match charge.bucket:
             case Rate() as bucket:
                 gauge = rate.gauge(bucket)
                 args += (
-                    "1", binding, str(cost * gauge.scale),
+                    "1", binding, str(rate.scaled(gauge, cost)),
                     str(gauge.capacity), str(gauge.drain), str(gauge.scale), "", "",
                 )  # fmt: skip
             case Budget() as bucket:
@@ -120,11 +120,18 @@ def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[li
     keys: list[str] = []
     args = ["" if now is None else str(now)]
     for settlement in settlements:
-        charge, delta, mark = settlement.charge, settlement.delta, str(settlement.mark)
+        charge, mark = settlement.charge, str(settlement.mark)
+        delta = bounded(settlement.delta)
         match charge.bucket:
             case Rate() as bucket:
                 gauge = rate.gauge(bucket)
-                words = ("1", str(delta * gauge.scale), str(gauge.drain), str(gauge.scale), "")
+                words = (
+                    "1",
+                    str(rate.scaled(gauge, delta)),
+                    str(gauge.drain),
+                    str(gauge.scale),
+                    "",
+                )
             case Budget():
                 words = ("2", str(delta), mark, "", "")
             case Rolling() as bucket:

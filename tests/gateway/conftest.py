@@ -63,8 +63,11 @@ class Gateway:
             command += [f"--{name}", value]
         environ = {**os.environ, "OPENAI_API_KEY": "upstream-secret-3f9a"}
         self.process = subprocess.Popen(
-            [str(word) for word in command], env=environ, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [str(word) for word in command],
+            env=environ,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._listen, daemon=True)
@@ -114,7 +117,9 @@ class Gateway:
                 return error.code
 
     def client(self, secret: str, **more) -> openai.OpenAI:
-        return openai.OpenAI(base_url=f"{self.url}/v1", api_key=secret, **{"max_retries": 0, **more})
+        return openai.OpenAI(
+            base_url=f"{self.url}/v1", api_key=secret, **{"max_retries": 0, **more}
+        )
 
     def async_client(self, secret: str, **more) -> openai.AsyncOpenAI:
         return openai.AsyncOpenAI(

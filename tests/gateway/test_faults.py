@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import json
 import os
 import signal
 import socket
 import struct
 import time
+from pathlib import Path
 
 import openai
 import pytest
@@ -195,8 +197,8 @@ def test_a_stream_that_fails_is_told_in_the_stream_and_charged_as_relayed(
 
 def test_a_model_that_is_not_there_is_a_502_that_costs_a_request_only(start):
     with start(p=LIMITS.format(how="deny"), upstream="http://127.0.0.1:9/v1") as weir:
-        key = weir.weir("keys", "issue", "--home", weir.home, "--account", "a", "--json")
-        secret = __import__("json").loads(key)["key"]
+        made = weir.weir("keys", "issue", "--home", weir.home, "--account", "a", "--json")
+        secret = json.loads(made)["key"]
         assert soon(lambda: weir.models(secret) == 502)
         with weir.client(secret) as client, pytest.raises(openai.InternalServerError) as told:
             client.chat.completions.create(
@@ -229,14 +231,13 @@ def test_clients_that_hang_up_in_mid_stream_pay_what_was_relayed_and_free_their_
         ends = [(one["end"], one["usage"]["charged_output"]) for one in weir.records()]
         assert {end for end, _ in ends} == {"abandoned"}
         assert all(
-            words == one["usage"]["relayed"] for (_, words), one in zip(ends, weir.records())
+            words == one["usage"]["relayed"] for (_, words), one in zip(ends, weir.records(), strict=True)
         )
         assert counters(weir)["words"] == sum(words for _, words in ends)
 
 
 def test_a_killed_worker_is_followed_by_another_and_its_slots_expire(start, loop):
-    policy = LIMITS.format(how="deny").replace("by: [account], on", "by: [account], on", 1)
-    with start(p=policy, flags={"workers": 2}) as weir:
+    with start(p=LIMITS.format(how="deny"), flags={"workers": 2}) as weir:
         _, secret = weir.issue()
 
         async def kill() -> None:
@@ -283,7 +284,6 @@ def test_a_killed_supervisor_takes_everything_with_it(start):
 
 def alive(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False

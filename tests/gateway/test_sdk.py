@@ -79,7 +79,9 @@ def test_fifty_in_parallel_are_fifty_answers_and_fifty_records(weir, secret, loo
         assert (record["effect"], record["end"], record["status"]) == ("allow", "complete", 200)
 
 
-def test_leaving_a_stream_early_is_charged_what_was_relayed_and_ends_the_model(weir, secret, standin):
+def test_leaving_a_stream_early_is_charged_what_was_relayed_and_ends_the_model(
+    weir, secret, standin
+):
     before = standin.stats()
     with weir.client(secret) as client:
         raw = client.chat.completions.with_raw_response.create(
@@ -114,7 +116,10 @@ def test_headers_tell_the_limits_as_openai_does(weir, secret):
 
 
 def test_a_wrong_key_is_told_as_openai_tells_it(weir):
-    with weir.client("weir_live_wrong") as client, pytest.raises(openai.AuthenticationError) as told:
+    with (
+        weir.client("weir_live_wrong") as client,
+        pytest.raises(openai.AuthenticationError) as told,
+    ):
         ask(client)
     assert (told.value.status_code, told.value.code) == (401, "invalid_api_key")
     assert "weir_live_wrong" not in str(told.value)
@@ -126,7 +131,9 @@ def test_an_unlisted_route_is_a_native_404(weir, secret):
     assert told.value.code == "unknown_url"
 
 
-@pytest.mark.parametrize("wrong", [{"messages": []}, {"model": ""}, {"n": 0}, {"stream_options": 3}])
+@pytest.mark.parametrize(
+    "wrong", [{"messages": []}, {"model": ""}, {"n": 0}, {"stream_options": 3}]
+)
 def test_what_is_malformed_is_a_native_400(weir, secret, wrong):
     with weir.client(secret) as client, pytest.raises(openai.BadRequestError) as told:
         ask(client, **{"stream": "stream_options" in wrong, **wrong})
@@ -141,7 +148,9 @@ def test_a_body_too_large_is_a_413(weir, secret):
 
 
 def test_a_429_has_its_class_and_its_wait_is_enough(start):
-    narrow = "policy: narrow\nlimits:\n  - {limit: requests, allow: 2 requests, per: 3s, by: [key]}\n"
+    narrow = (
+        "policy: narrow\nlimits:\n  - {limit: requests, allow: 2 requests, per: 3s, by: [key]}\n"
+    )
     with start(narrow=narrow) as weir:
         _, secret = weir.issue()
         with weir.client(secret) as client:

@@ -32,8 +32,20 @@ class Server:
             self.port = probe.getsockname()[1]
         self._home = tempfile.mkdtemp(prefix="weir-store-")
         self._command = [
-            binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-            "--appendonly", "no", "--dir", self._home, "--loglevel", "warning", *options,
+            binary,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            "--dir",
+            self._home,
+            "--loglevel",
+            "warning",
+            *options,
         ]
         self.process: subprocess.Popen[bytes]
         self.start()

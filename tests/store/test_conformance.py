@@ -23,7 +23,9 @@ async def take(store, bucket, cost=1, now=T0, **more):
     return (await store.charge([charge(bucket, cost, **more)], now)).receipts[0]
 
 
-@pytest.mark.parametrize(("amount", "period"), [(7, S), (3, 1_000_003), (100, H), (999_983, 60 * S)])
+@pytest.mark.parametrize(
+    ("amount", "period"), [(7, S), (3, 1_000_003), (100, H), (999_983, 60 * S)]
+)
 async def test_a_rate_admits_its_burst_exactly_and_waiting_as_told_is_enough(store, amount, period):
     bucket = Rate(amount, period, min(amount, 7))
     for left in reversed(range(bucket.burst)):
@@ -137,7 +139,12 @@ async def test_a_shadow_bucket_overflows_without_a_veto(store):
 
 
 async def test_a_settlement_goes_past_the_limit_and_never_below_nothing(store):
-    for bucket in (Rate(10, H, 10), Budget(10, Window.DAY), Rolling(10, 24 * H), Exposure(10, 24 * H)):
+    for bucket in (
+        Rate(10, H, 10),
+        Budget(10, Window.DAY),
+        Rolling(10, 24 * H),
+        Exposure(10, 24 * H),
+    ):
         one = charge(bucket, 4)
         receipt = (await store.charge([one], T0)).receipts[0]
         await store.settle([Settlement(one, 20, receipt.mark)], T0)

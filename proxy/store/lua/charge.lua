@@ -19,6 +19,7 @@
 -- Mirrors proxy/store/memory.py and proxy/limits/*.py.
 
 local GRACE = 60000
+local FULL = 4503599627370496 -- 2^52: a level above it is held there
 local FACTORS = {
   0.70710678118654757, 0.8408964152537145, 0.91700404320467122, 0.9576032806985737,
   0.97857206208770009, 0.98922801319397546, 0.99459942348363317, 0.99729605608547012,
@@ -108,7 +109,7 @@ for i = 1, count do
     if stored then
       local l, s, scale = string.match(stored, '^(%d+) (%d+) (%d+)$')
       level, stamp, scale = tonumber(l), tonumber(s), tonumber(scale)
-      if scale ~= p3 then level = math.ceil(level * p3 / scale) end
+      if scale ~= p3 then level = math.min(FULL, math.ceil(level * p3 / scale)) end
       level = math.max(0, level - math.max(0, now - stamp) * p2)
     end
     one.x, one.stamp = level, math.max(now, stamp)
@@ -188,7 +189,7 @@ for i = 1, count do
   local p2, p3 = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   if admitted or ARGV[a + 1] == '0' then
     if one.kind == '1' then
-      local level = one.x + cost
+      local level = math.min(FULL, one.x + cost)
       redis.call('SET', key, int(level) .. ' ' .. int(one.stamp) .. ' ' .. int(p3),
         'PX', int(math.ceil((level / p2 + one.stamp - now) / 1000) + GRACE))
     elseif one.kind == '2' then

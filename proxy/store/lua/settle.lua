@@ -13,6 +13,7 @@
 -- Mirrors proxy/store/memory.py.
 
 local GRACE = 60000
+local FULL = 4503599627370496 -- 2^52: a level above it is held there
 local FACTORS = {
   0.70710678118654757, 0.8408964152537145, 0.91700404320467122, 0.9576032806985737,
   0.97857206208770009, 0.98922801319397546, 0.99459942348363317, 0.99729605608547012,
@@ -53,11 +54,11 @@ for i = 1, #KEYS do
     if stored then
       local l, s, scale = string.match(stored, '^(%d+) (%d+) (%d+)$')
       level, stamp, scale = tonumber(l), tonumber(s), tonumber(scale)
-      if scale ~= p2 then level = math.ceil(level * p2 / scale) end
+      if scale ~= p2 then level = math.min(FULL, math.ceil(level * p2 / scale)) end
       level = math.max(0, level - math.max(0, now - stamp) * p1)
       stamp = math.max(now, stamp)
     end
-    level = math.max(0, level + delta)
+    level = math.max(0, math.min(FULL, level + delta))
     redis.call('SET', key, int(level) .. ' ' .. int(stamp) .. ' ' .. int(p2),
       'PX', int(math.ceil((level / p1 + stamp - now) / 1000) + GRACE))
   elseif kind == '2' then

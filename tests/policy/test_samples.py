@@ -1,0 +1,64 @@
+"""The policies that ship are good, are tested, and are what their schema says."""
+
+from pathlib import Path
+
+import jsonschema
+import orjson
+import pytest
+
+from proxy.document import document
+from proxy.policy.loader import load
+from proxy.policy.schema import models_schema, policy_schema
+from proxy.replay.cases import case_schema, run_cases
+from proxy.replay.stage import Stage
+
+ROOT = Path(__file__).parents[2] / "policies"
+SCHEMAS = {"policy": policy_schema, "models": models_schema, "cases": case_schema}
+
+
+def kind(path: Path) -> str:
+    if path.parent.name == "tests":
+        return "cases"
+    return "models" if path.name == "models.yaml" else "policy"
+
+
+FILES = sorted(ROOT.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_the_committed_schema_is_the_one_that_is_generated(name):
+    committed = orjson.loads((ROOT / "schema" / f"{name}.json").read_bytes())
+    assert committed == SCHEMAS[name]()
+    jsonschema.Draft202012Validator.check_schema(committed)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(ROOT)) for path in FILES])
+def test_a_sample_is_what_its_schema_says_and_names_it(path):
+    jsonschema.validate(document(path).values, SCHEMAS[kind(path)]())
+    first = path.read_text().splitlines()[0]
+    named = first.removeprefix("# yaml-language-server: $schema=")
+    assert (path.parent / named).resolve() == ROOT / "schema" / f"{kind(path)}.json"
+
+
+def test_every_case_of_the_samples_holds():
+    report = run_cases(ROOT)
+    assert report.passed, "\n".join(report.lines())
+    assert {Path(result.file).stem for result in report.results} == {
+        "free", "paid", "enterprise", "everyone",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("plan", "at_once"), [("free", 10), ("paid", 50), ("enterprise", 50)])
+def test_a_newcomer_is_not_stopped(plan, at_once):
+    stage = Stage(load(ROOT), 1_768_392_000_000_000)
+    given = {"plan": plan, "model": "standin"}
+    decisions = [stage.ask(given)[2] for _ in range(at_once)]
+    assert [decision.effect for decision in decisions] == ["allow"] * at_once
+
+
+def test_a_plan_charges_each_bucket_once():
+    rules = load(ROOT)
+    for plan in ("free", "", "paid", "enterprise", "unheard-of"):
+        stage = Stage(rules, 1_768_392_000_000_000)
+        counted, *_ = stage.ask({"plan": plan})
+        assert len({charge.key for charge in counted.charges}) == len(counted.limits) >= 3

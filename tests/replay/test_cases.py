@@ -1,0 +1,140 @@
+"""Policy cases: stories that hold, and what is told of those that do not."""
+
+import pytest
+
+from proxy.core.errors import PolicyError
+from proxy.replay.cases import run_cases
+
+POLICY = """\
+policy: free
+when: {plan: free}
+limits:
+  - {limit: requests, allow: 3 requests, per: 1m, by: [key]}
+  - {limit: output, allow: 1_000 output_tokens, per: day, by: [account]}
+  - {limit: streams, allow: 2 concurrent, by: [account]}
+  - {limit: watched, allow: 1 requests, per: 1m, mode: shadow}
+"""
+GIVEN = "given: {plan: free, output_tokens: 100}\ncases:\n"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run one file of cases against the policy."""
+
+    def run(cases: str, given: str = GIVEN):
+        (tmp_path / "free.yaml").write_text(POLICY)
+        (tmp_path / "tests").mkdir(exist_ok=True)
+        (tmp_path / "tests" / "free.yaml").write_text(given + cases)
+        return run_cases(tmp_path)
+
+    return run
+
+
+HOLDS = {
+    "the first": "expect: {effect: allow, remaining: {requests: {above: 1, below: 3}}}",
+    "the fourth": "after: [{requests: 3}], expect: {effect: refuse, limit: requests, code: limit.exceeded}",
+    "by its whole name": "after: [{requests: 3}], expect: {effect: refuse, limit: free/requests}",
+    "after a wait": "after: [{requests: 3}, {wait: 20s}], expect: {effect: allow}",
+    "just before": "after: [{requests: 3}, {wait: 19s}], expect: {effect: refuse, retry_after: {above: 900ms, below: 1100ms}}",
+    "spread": "after: [{requests: 30, within: 15m, used: {output_tokens: 1}}], expect: {effect: allow}",
+    "other keys": "after: [{requests: 6, differing: [keys]}], expect: {effect: allow}",
+    "somebody else": "after: [{requests: 3, given: {key: key_2}}], expect: {effect: allow}",
+    "too large": "given: {output_tokens: 1_001}, expect: {effect: refuse, limit: output, retry_after: never}",
+    "not used": "given: {output_tokens: 900}, after: [{requests: 2, used: {output_tokens: 5}}], expect: {effect: allow}",
+    "used": "given: {output_tokens: 900}, after: [{requests: 1}], expect: {effect: refuse, limit: output}",
+    "used more": "after: [{requests: 1, used: {output_tokens: 1_000}}], expect: {effect: refuse, limit: output}",
+    "midnight": "at: '2026-01-31T23:59:30Z', given: {output_tokens: 900}, after: [{requests: 1}, {wait: 31s}], expect: {effect: allow}",
+    "held": "after: [{requests: 2, hold: true}], expect: {effect: refuse, limit: streams}",
+    "held and gone": "after: [{requests: 2, hold: true}, {wait: 61s}], expect: {effect: allow}",
+    "shadow": "after: [{requests: 1}], expect: {effect: allow, shadow: watched}",
+    "refused before": "after: [{requests: 3}, {requests: 2, effect: refuse}], expect: {effect: refuse}",
+}
+
+
+def test_stories_that_hold(run):
+    report = run("".join(f"  - {{case: {name}, {story}}}\n" for name, story in HOLDS.items()))
+    assert report.passed, "\n".join(report.lines())
+    assert [result.line for result in report.results] == list(range(3, 3 + len(HOLDS)))
+    assert report.lines()[-1] == f"{len(HOLDS)} cases, 0 failed"
+
+
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        ("expect: {effect: refuse, limit: free/requests}",
+         "expected refuse by free/requests, got allow"),
+        ("after: [{requests: 3}], expect: {effect: allow}",
+         "expected allow, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+        ("after: [{requests: 3}], expect: {effect: refuse, limit: output}",
+         "expected refuse by output, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+        ("after: [{requests: 5}], expect: {effect: refuse}",
+         "after[0]: request 4 of 5: expected allow, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+        ("given: {plan: paid}, expect: {effect: allow}",
+         "no policy speaks of this request (is `given` what its `when` asks for?)"),
+        ("expect: {effect: allow, shadow: watched}",
+         "expected watched to refuse in shadow, got allow"),
+        ("expect: {effect: allow, remaining: {requests: {above: 5}}}",
+         "2 are left of requests"),
+        ("expect: {effect: allow, remaining: {breadth: {above: 5}}}",
+         "no limit 'breadth' speaks of this request"),
+        ("after: [{requests: 3}], expect: {effect: refuse, retry_after: never}",
+         "expected that waiting never helps, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+        ("after: [{requests: 3}], expect: {effect: refuse, retry_after: {below: 20s}}",
+         "expected another wait, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+        ("after: [{requests: 3}], expect: {effect: refuse, code: limit.never_fits}",
+         "expected limit.never_fits, got refuse by free/requests (fits in 20s), in shadow free/watched"),
+    ],
+)  # fmt: skip
+def test_what_is_told_of_a_story_that_does_not_hold(run, story, told):
+    report = run(f"  - {{case: it, {story}, because: we say so}}\n")
+    assert not report.passed
+    assert [result.wrongs for result in report.results] == [(told,)]
+    assert report.lines()[0].startswith("FAIL  ")
+    assert report.lines()[1:3] == [f"      {told}", "      because: we say so"]
+    assert report.as_dict()["passed"] is False
+
+
+def test_a_policy_file_without_cases_fails(run, tmp_path):
+    (tmp_path / "other.yaml").write_text(POLICY.replace("policy: free", "policy: other"))
+    report = run("  - {case: a, expect: {effect: allow}}\n")
+    assert not report.passed
+    assert report.untested == (str(tmp_path / "other.yaml"),)
+    assert f"has no cases ({tmp_path}/tests/other.yaml would do)" in report.lines()[-2]
+
+
+def test_one_file_of_cases_runs_alone(run, tmp_path):
+    run("  - {case: a, expect: {effect: allow}}\n")
+    (tmp_path / "tests" / "more.yaml").write_text(
+        GIVEN + "  - {case: b, expect: {effect: refuse}}\n"
+    )
+    assert [result.case for result in run_cases(tmp_path / "tests" / "free.yaml").results] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("case", "told"),
+    [
+        ("{case: a}", "3:5: cases[0].expect: is missing (expect: {effect: refuse, limit: requests})"),
+        ("{case: a, expect: {effect: deny}}", "3:24: cases[0].expect.effect: must be 'allow' or 'refuse'"),
+        ("{case: a, expect: {effect: allow, limit: r}}", "3:15: cases[0].expect: limit goes with effect: refuse"),
+        ("{case: a, afters: [], expect: {effect: allow}}",
+         "3:15: cases[0].afters: is unknown (did you mean 'after'?)"),
+        ("{case: a, after: [{wait: 30}], expect: {effect: allow}}",
+         "3:24: cases[0].after[0].wait: cannot read '30' (400ms, 30s, 1h, 3d)"),
+        ("{case: a, after: [{}], expect: {effect: allow}}",
+         "3:23: cases[0].after[0]: is either requests or a wait ({requests: 60, within: 1s}, {wait: 30s})"),
+        ("{case: a, after: [{wait: 1s, hold: true}], expect: {effect: allow}}",
+         "3:23: cases[0].after[0]: a wait has nothing beside it"),
+        ("{case: a, given: {ip: here}, expect: {effect: allow}}",
+         "3:23: cases[0].given.ip: cannot read 'here' as an address (203.0.113.9)"),
+        ("{case: a, at: noon, expect: {effect: allow}}",
+         "3:15: cases[0].at: cannot read 'noon' as a moment (2026-01-31T23:59:00Z)"),
+        ("{case: a, expect: {effect: allow}}\n  - {case: a, expect: {effect: allow}}",
+         "4:6: cases[1].case: is the name of the case in line 3"),
+        ("{case: a, expect: {effect: refuse, retry_after: {below: 3}}}",
+         "3:54: cases[0].expect.retry_after.below: cannot read '3' (400ms, 30s, 1h, 3d)"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_cases_has_its_sentence(run, tmp_path, case, told):
+    with pytest.raises(PolicyError) as failed:
+        run(f"  - {case}\n")
+    assert str(failed.value) == f"{tmp_path}/tests/free.yaml:{told}"
