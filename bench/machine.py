@@ -51,7 +51,7 @@ def family(root: int) -> list[Process]:
 
 
 def pin(root: int, core: int) -> None:
-    """Keep a family on one core, where the system lets us; one core or no permission is no error."""
+    """Keep a family on one core where the system lets us; no permission is no error."""
     if not hasattr(os, "sched_setaffinity") or core not in os.sched_getaffinity(0):
         return
     for process in family(root):

@@ -165,7 +165,9 @@ class Worker:
         if client is not None:
             stack.push_async_callback(client.aclose)
             worker.mirror = KeyMirror(client, settings.store.environment)
-        worker.watcher = PolicyWatcher(settings.policies, worker.take, worker.keep)
+        worker.watcher = PolicyWatcher(
+            settings.policies, worker.take, worker.keep, in_force=loaded.policies.digest
+        )
         return worker
 
     async def run(self) -> None:

@@ -217,7 +217,11 @@ class Supervisor:
             await asyncio.sleep(RESTART_SECONDS)
             if self._embedded.poll() is not None:
                 log.error("store.died", again=True)
-                self._embedded.restart()
+                try:
+                    # On this thread: the kernel ties the server to the thread that starts it.
+                    self._embedded.restart()
+                except SettingsError as error:
+                    log.error("store.not_restarted", why=str(error))
 
     async def _start_standin(self) -> str:
         self._standin = await asyncio.create_subprocess_exec(

@@ -17,7 +17,6 @@ UNITS = {
     "w": 604_800_000_000,
 }
 MICRO = 1_000_000
-_MILLISECOND = 1_000
 _DURATION = re.compile(r"(\d{1,9})(us|ms|s|m|h|d|w)", re.ASCII)
 _COUNT = re.compile(r"\d+(?:_\d+)*", re.ASCII)
 _MONEY = re.compile(r"(\d+(?:_\d+)*)(?:\.(\d{1,6}))?", re.ASCII)
@@ -49,25 +48,6 @@ def format_duration(microseconds: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return " ".join(parts[:2]) or "0s"
-
-
-def go_duration(microseconds: int) -> str:
-    """Return a duration as Go prints it, in whole milliseconds, rounded up.
-
-    >>> [go_duration(us) for us in (0, 1, 547_000, 1_000_000, 172_800_000, 360_000_000)]
-    ['0s', '1ms', '547ms', '1s', '2m52.8s', '6m0s']
-    """
-    milliseconds = -(-max(microseconds, 0) // _MILLISECOND)
-    if 0 < milliseconds < 1_000:  # noqa: PLR2004 - below a second Go changes its unit
-        return f"{milliseconds}ms"
-    seconds, fraction = divmod(milliseconds, 1_000)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    decimals = f".{fraction:03}".rstrip("0") if fraction else ""
-    text = f"{seconds}{decimals}s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
 
 
 def parse_count(text: str) -> int:

@@ -6,7 +6,10 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp.web import Server, ServerRunner, SockSite
+from aiohttp.web import RequestHandler, Response, Server, ServerRunner, SockSite
+
+from proxy.core.errors import RequestError, WeirError
+from proxy.dialects import openai_errors
 
 if TYPE_CHECKING:
     import socket
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from proxy.settings.schema import LimitSettings
 
 COMPLAINTS_A_SECOND = 5
+LINGER_SECONDS = 2.0  # to read on after an answer that came before the body's end
+SERVER_ERROR = 500
 
 
 class Sparing(logging.Filter):
@@ -43,6 +48,44 @@ class Sparing(logging.Filter):
         return self._said <= COMPLAINTS_A_SECOND
 
 
+class Connection(RequestHandler):
+    """A connection whose failures below the handler are told natively.
+
+    aiohttp's own words repeat the bytes that it could not read, credentials and prompts included.
+    """
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> StreamResponse:
+        """Return what is told of bytes that are no HTTP, or of a mistake of ours.
+
+        Raises ConnectionError where an answer has begun.
+        """
+        super().handle_error(request, status, exc, message)
+        error: WeirError = RequestError("The request could not be read as HTTP/1.1.")
+        if status >= SERVER_ERROR:
+            error = WeirError()
+        told = openai_errors.error(error, request.method, request.path)
+        headers = {"server": "weir", "connection": "close", **dict(told.headers)}
+        response = Response(status=told.status, headers=headers, body=told.body)
+        response.force_close()
+        return response
+
+
+class Door(Server):
+    """aiohttp's low-level server, with our connections."""
+
+    def __call__(self) -> RequestHandler:
+        """Return the protocol of a new connection."""
+        return Connection(self, loop=self._loop, **self._kwargs)
+
+
 async def open_door(
     handler: Handler, listening: socket.socket, limits: LimitSettings, grace: float
 ) -> ServerRunner:
@@ -56,10 +99,11 @@ async def open_door(
     async def serve(request: BaseRequest) -> StreamResponse:
         return await handler.handle(request)
 
-    server = Server(
+    server = Door(
         serve,
         handler_cancellation=True,
         keepalive_timeout=limits.header_timeout / 1e6,
+        lingering_time=LINGER_SECONDS,
         max_line_size=8190,
         max_field_size=limits.headers,
         auto_decompress=False,

@@ -61,12 +61,21 @@ async def read_body(request: BaseRequest, limit: int, timeout: float) -> bytes:
                 raise _too_large(limit)
         else:
             async with asyncio.timeout(timeout):
+                if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+                    await _continue(request)
                 body = await _collect(request, limit)
     except TimeoutError:
         raise RequestTimeoutError(f"The body did not arrive within {timeout:g} s.") from None
     except RequestPayloadError:
         raise RequestError("The body's framing is broken.") from None
     return _inflate(body, limit) if coding == "gzip" else body
+
+
+async def _continue(request: BaseRequest) -> None:
+    """Ask for the body of a client that waits to be asked; not counted as part of the answer."""
+    writer = request.writer
+    await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    writer.output_size = 0
 
 
 async def _collect(request: BaseRequest, limit: int) -> bytes:

@@ -120,6 +120,7 @@ def entries(exchange: Exchange) -> list[LimitEntry]:
                 taken=receipt.taken,
                 retry_after=receipt.retry_after,
                 charged=final,
+                sentence=limit.sentence,
             )
         )
     return found

@@ -105,7 +105,9 @@ class Handler:
             response = self._failed(request, exchange, error)
         except (asyncio.CancelledError, ConnectionError):
             if not record.end:
-                self._ended(exchange, "abandoned", None, billed=False)
+                # What was sent to the model was read by it, whoever waits for the answer.
+                sent = bool(record.upstream.name)
+                self._ended(exchange, "abandoned", Usage(), billed=sent)
             raise
         finally:
             record.timings.total = exchange.since()
@@ -322,9 +324,12 @@ class Handler:
         if not record.end:
             self._ended(exchange, "error", None, billed=False)
         headers = {DECISION: record.id}
+        response = _given(refusal, headers)
         if error.status in {400, 408, 413}:
-            headers["connection"] = "close"
-        return _given(refusal, headers)
+            # Saying it is not doing it: what is pipelined behind must not be read on.
+            response.headers["connection"] = "close"
+            response.force_close()
+        return response
 
     async def renew(self) -> None:
         """Keep the concurrency slots of running answers; a worker runs this all its life."""

@@ -21,7 +21,7 @@ def decision_id(now: int, entropy: bytes) -> str:
     now: microseconds since the epoch; entropy: 10 bytes
 
     >>> decision_id(1_795_435_200_123_457, bytes(10))
-    'wd_01m81fjpmv0000000000000000'
+    'wd_01m844dzkv0000000000000000'
     """
     number = ((now // 1000) % (1 << TIME_BITS)) << RANDOM_BITS | int.from_bytes(entropy)
     characters = []

@@ -30,16 +30,13 @@ def start(window: Window, now: int) -> int:
     """Return when the window of a moment began, microseconds since the epoch."""
     moment = EPOCH + timedelta(seconds=now // SECOND)
     day = moment.replace(hour=0, minute=0, second=0)
-    match window:
-        case Window.HOUR:
-            began = day.replace(hour=moment.hour)
-        case Window.DAY:
-            began = day
-        case Window.WEEK:
-            began = day - timedelta(days=moment.weekday())
-        case Window.MONTH:
-            began = day.replace(day=1)
-    return int((began - EPOCH).total_seconds()) * SECOND
+    began = {
+        Window.HOUR: day.replace(hour=moment.hour),
+        Window.DAY: day,
+        Window.WEEK: day - timedelta(days=moment.weekday()),
+        Window.MONTH: day.replace(day=1),
+    }
+    return int((began[window] - EPOCH).total_seconds()) * SECOND
 
 
 def end(window: Window, began: int) -> int:

@@ -90,7 +90,8 @@ def receipt(
 
 def _steps_until(value: float, cost: int, amount: int) -> int:
     """Return the fewest steps after which `cost` fits beside what is left of `value`."""
-    room = max(float(amount - cost), amount * 2.0**-54)
+    # The sum is rounded to doubles: half a unit in the last place beyond the amount still fits.
+    room = amount - cost + math.ulp(amount) / 2
     steps = max(0, math.ceil(STEPS * math.log2(value / room)) - 2)
     while decayed(value, steps) + cost > amount:
         steps += 1

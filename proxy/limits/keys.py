@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.limits.buckets import KINDS, Budget, Distinct, Exposure, Lease, Rate, Rolling
+from proxy.limits.buckets import KINDS, Budget, Distinct, Lease, Rate, Rolling
 from proxy.limits.distinct import cells
 
 if TYPE_CHECKING:
@@ -64,5 +64,4 @@ def _identity(bucket: Bucket) -> str:
             return ""
         case Distinct(period=period):
             return f"{period}.{cells(bucket)}"
-        case Exposure(half_life=half_life):
-            return str(half_life)
+    return str(bucket.half_life)

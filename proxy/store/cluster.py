@@ -11,40 +11,52 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.limits.buckets import Distinct
-from proxy.limits.charges import Charged, Settlement
+from proxy.limits.charges import Charge, Charged, Settlement
 from proxy.store import scripts
+from proxy.store.backlog import Backlog
 from proxy.store.memory import microseconds, once
+from proxy.store.wire import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from redis.asyncio import RedisCluster
 
-    from proxy.limits.charges import Charge, Receipt
+    from proxy.limits.charges import Receipt
     from proxy.store.scripts import Script
+
+MISSES = 3
+TRIAL = 0.2
+FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class ClusterStore:
-    """Counters on a cluster; fills `ports.CounterStore`. deadline: seconds a call may take."""
+    """Counters on a cluster; fills `ports.CounterStore`.
+
+    deadline: seconds that a call may take
+    After three misses in a row the breaker opens: one call in `TRIAL` seconds is let through to
+    see whether the cluster answers again, all others fail at once.
+    """
 
     def __init__(self, client: RedisCluster, deadline: float) -> None:
         self._client = client
         self._deadline = deadline
         self._offset = 0
+        self._misses = 0
+        self._trial_at = 0.0
+        self.backlog = Backlog(self._said, self._debit)
         self.breaker_open = False
-        self.lost = 0
+        self.timeouts = 0
 
     async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
         """Take every charge, or only the non-binding ones."""
         once(charges)
-        groups: dict[str, list[int]] = {}
-        for index, charge in enumerate(charges):
-            groups.setdefault(charge.tag, []).append(index)
-        parts = [[charges[index] for index in group] for group in groups.values()]
+        groups = _by_tag(charges)
+        parts = [[charges[index] for index in group] for group in groups]
         found = await asyncio.gather(
             *(self._charge(part, now) for part in parts), return_exceptions=True
         )
@@ -52,7 +64,7 @@ class ClusterStore:
         admitted = len(good) == len(found) and all(each.admitted for each in good)
         receipts: dict[int, Receipt] = {}
         back: list[Settlement] = []
-        for group, part, each in zip(groups.values(), parts, found, strict=True):
+        for group, part, each in zip(groups, parts, found, strict=True):
             if not isinstance(each, Charged):
                 continue
             for index, charge, receipt in zip(group, part, each.receipts, strict=True):
@@ -71,43 +83,39 @@ class ClusterStore:
         return Charged(admitted, tuple(receipts[index] for index in range(len(charges))), at)
 
     async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
-        """Correct taken charges; what cannot be said is counted as lost, leases come back alone."""
-        at: int | None = None
-        for settlement in settlements:
-            keys, args = scripts.settle_words([settlement], now)
-            try:
-                if keys:
-                    at = int(cast("bytes", await self._call(scripts.SETTLE, keys, args)))
-            except StoreUnavailableError:
-                self.lost += 1
-        return at
+        """Correct taken charges; None when some of it has to wait for the cluster."""
+        said = [one for one in settlements if not isinstance(one.charge.bucket, Distinct)]
+        groups = _by_tag([one.charge for one in said])
+        moments = await asyncio.gather(
+            *(self._settle([said[index] for index in group], now) for group in groups)
+        )
+        known = [moment for moment in moments if moment is not None]
+        return max(known) if known and len(known) == len(moments) else None
 
     async def debit(self, charges: Sequence[Charge], now: int | None = None) -> None:
         """Count what was served while the cluster was away."""
-        try:
-            await self.charge(charges, now)
-        except StoreUnavailableError:
-            self.lost += len(charges)
+        parts = _by_tag(charges)
+        plain = [replace(charge, binding=False) for charge in charges]
+        await asyncio.gather(*(self._debit([plain[i] for i in part], now) for part in parts))
 
     async def renew(self, leases: Sequence[Charge], now: int | None = None) -> None:
         """Push the deadlines of held leases on; best effort."""
-        for lease in leases:
-            keys, args = scripts.renew_words([lease], now)
-            try:
-                await self._call(scripts.SETTLE, keys, args)
-            except StoreUnavailableError:
-                return
+        await asyncio.gather(
+            *(self._call(scripts.SETTLE, *scripts.renew_words([lease], now)) for lease in leases),
+            return_exceptions=True,
+        )
 
     async def ping(self) -> None:
-        """Return when the cluster answers."""
+        """Return when the cluster answers. StoreUnavailableError."""
         try:
             async with asyncio.timeout(self._deadline):
                 await self._client.ping()
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailableError("the cluster does not answer") from error
+        except FAILURES as error:
+            raise StoreUnavailableError(sentence(error)) from None
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Say what is still to be said, if the cluster is there; let go of connections."""
+        await self.backlog.close()
         await self._client.aclose()
 
     async def _charge(self, charges: Sequence[Charge], now: int | None) -> Charged:
@@ -119,9 +127,46 @@ class ClusterStore:
                 return scripts.charged(charges, answer)
             except scripts.ClockError as error:
                 self._offset = error.at - microseconds()
-        raise StoreUnavailableError("the cluster's clocks differ")
+        raise StoreUnavailableError("the clocks of the cluster's nodes differ too much")
 
-    async def _call(self, script: Script, keys: list[str], args: list[str]) -> list[bytes]:
+    async def _settle(self, settlements: Sequence[Settlement], now: int | None) -> int | None:
+        keys, args = scripts.settle_words(settlements, now)
+        if not self._lets_through():
+            self.backlog.keep(settlements)
+            return None
+        try:
+            return int(cast("bytes", await self._call(scripts.SETTLE, keys, args, asked=True)))
+        except StoreUnavailableError:
+            # It may have been done all the same; the client does not say.
+            self.backlog.keep_safe(settlements)
+            return None
+
+    async def _said(self, settlements: Sequence[Settlement]) -> bool:
+        return await self.settle(settlements) is not None
+
+    async def _debit(self, charges: Sequence[Charge], now: int | None = None) -> bool:
+        try:
+            await self._charge(charges, now)
+        except StoreUnavailableError:
+            self.backlog.keep(charges)
+            return False
+        return True
+
+    def _lets_through(self) -> bool:
+        """Return whether a call may try, and take the trial if it is one."""
+        if not self.breaker_open:
+            return True
+        now = asyncio.get_running_loop().time()
+        if now < self._trial_at:
+            return False
+        self._trial_at = now + TRIAL
+        return True
+
+    async def _call(
+        self, script: Script, keys: list[str], args: list[str], *, asked: bool = False
+    ) -> list[bytes]:
+        if not asked and not self._lets_through():
+            raise StoreUnavailableError("the cluster does not answer")
         call = self._client.execute_command
         try:
             async with asyncio.timeout(self._deadline):
@@ -129,8 +174,20 @@ class ClusterStore:
                     answer = await call("EVALSHA", script.sha, len(keys), *keys, *args)
                 except NoScriptError:
                     answer = await call("EVAL", script.text, len(keys), *keys, *args)
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreUnavailableError(
-                f"the cluster does not answer: {type(error).__name__}"
-            ) from None
+        except FAILURES as error:
+            self.timeouts += isinstance(error, TimeoutError)
+            self._misses += 1
+            self.breaker_open = self.breaker_open or self._misses >= MISSES
+            raise StoreUnavailableError(sentence(error)) from None
+        self._misses = 0
+        self.breaker_open = False
+        self.backlog.resume()
         return cast("list[bytes]", answer)
+
+
+def _by_tag(charges: Sequence[Charge]) -> list[list[int]]:
+    """Return the positions of charges, those of one hash tag together."""
+    groups: dict[str, list[int]] = {}
+    for index, charge in enumerate(charges):
+        groups.setdefault(charge.tag, []).append(index)
+    return list(groups.values())

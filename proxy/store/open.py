@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +11,7 @@ from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.core.errors import SettingsError
 from proxy.store.cluster import ClusterStore
@@ -16,13 +19,15 @@ from proxy.store.memory import MemoryStore
 from proxy.store.redis import RedisStore
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from redis.asyncio.connection import AbstractConnection
 
     from proxy.ports import CounterStore
 
 CONNECT_SECONDS = 1.0
+SENTINEL_SECONDS = 0.4
+SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"})
 KINDS = "memory, redis://, rediss://, unix://, redis+sentinel://HOST:PORT/SERVICE, redis+cluster://"
 
 
@@ -32,47 +37,79 @@ def open_store(url: str, *, deadline_us: int) -> CounterStore:
     deadline_us: microseconds that a call may take. SettingsError for a URL that names none.
     """
     deadline = deadline_us / 1_000_000
-    kind = url.partition("://")[0]
-    match kind:
+    match _kind(url):
         case "memory":
             return MemoryStore()
-        case "redis" | "rediss" | "unix":
-            pool = ConnectionPool.from_url(url, **_options())
+        case "redis+sentinel":
+            return RedisStore(_sentinel(url), deadline)
+        case "redis+cluster":
+            return ClusterStore(_cluster(url), deadline)
+        case _:
+            with _understood():
+                pool = ConnectionPool.from_url(url, **_options())
 
             async def connect() -> AbstractConnection:
                 return await _connected(pool)
 
             return RedisStore(connect, deadline)
-        case "redis+sentinel":
-            return RedisStore(_sentinel(url), deadline)
-        case "redis+cluster":
-            plain = url.replace("redis+cluster", "redis", 1)
-            client = RedisCluster.from_url(
-                plain, retry=Retry(NoBackoff(), 0), socket_connect_timeout=CONNECT_SECONDS
-            )
-            return ClusterStore(client, deadline)
-        case _:
-            raise SettingsError(f"store: {kind!r} names no counters ({KINDS})")
 
 
 def open_client(url: str) -> Redis | RedisCluster | None:
-    """Return an ordinary client for what is not counted (keys); None for memory."""
-    kind = url.partition("://")[0]
-    if kind == "memory":
-        return None
+    """Return an ordinary client for what is not counted (keys); None for memory.
+
+    SettingsError for a URL that names no counters.
+    """
     options: dict[str, Any] = {**_options(), "socket_timeout": CONNECT_SECONDS}
-    if kind == "redis+cluster":
+    match _kind(url):
+        case "memory":
+            return None
+        case "redis+cluster":
+            return _cluster(url, socket_timeout=CONNECT_SECONDS)
+        case "redis+sentinel":
+            sentinel, service, database = _sentinel_of(url)
+            client: Redis = sentinel.master_for(service, db=database, **options)
+            return client
+        case _:
+            with _understood():
+                return Redis.from_url(url, **options)
+
+
+def _kind(url: str) -> str:
+    """Return the scheme, of those that there are. The rest of a URL may be a password."""
+    kind, slashes, rest = url.partition("://")
+    if kind == "memory" and not rest:
+        return kind
+    if kind not in SCHEMES or not slashes:
+        named = slashes and re.fullmatch(r"[a-z][a-z+.-]{0,20}", kind)
+        raise SettingsError(f"store: {repr(kind) if named else 'this'} names no counters ({KINDS})")
+    with _understood():
+        parts = urlsplit(url)
+        if not (parts.path if kind == "unix" else parts.netloc.rpartition("@")[2]):
+            raise SettingsError(f"store: {kind}:// says no server ({KINDS})")
+        if kind != "redis+sentinel":
+            _ = parts.port  # ValueError when it is none
+    return kind
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Turn other people's words about a URL, which may repeat its password, into ours."""
+    try:
+        yield
+    except (ValueError, RedisError, RedisClusterException):
+        raise SettingsError(
+            "store: cannot read this URL (redis://USER:PASSWORD@HOST:PORT/0)"
+        ) from None
+
+
+def _cluster(url: str, **options: Any) -> RedisCluster:
+    with _understood():
         return RedisCluster.from_url(
             url.replace("redis+cluster", "redis", 1),
             retry=Retry(NoBackoff(), 0),
             socket_connect_timeout=CONNECT_SECONDS,
-            socket_timeout=CONNECT_SECONDS,
+            **options,
         )
-    if kind == "redis+sentinel":
-        sentinel, service, database = _sentinel_of(url)
-        client: Redis = sentinel.master_for(service, db=database, **options)
-        return client
-    return Redis.from_url(url, **options)
 
 
 def _options() -> dict[str, Any]:
@@ -119,13 +156,17 @@ def _sentinel_of(url: str) -> tuple[Sentinel, str, int]:
     addresses = []
     for host in hosts:
         name, _, port = host.rpartition(":")
-        if not port.isdigit():
+        if not name or not port.isdigit():
             raise SettingsError("store: each sentinel is HOST:PORT")
-        addresses.append((name, int(port)))
+        addresses.append((name.strip("[]"), int(port)))
+    brief = {
+        "socket_connect_timeout": SENTINEL_SECONDS,
+        "socket_timeout": SENTINEL_SECONDS,
+        "retry": Retry(NoBackoff(), 0),
+    }
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         addresses,
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=CONNECT_SECONDS,
+        sentinel_kwargs=brief,  # the next one is asked when one does not answer
         username=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import StoreUnavailableError
-from proxy.limits.buckets import Distinct, Lease
+from proxy.limits.buckets import Distinct
 from proxy.limits.charges import Settlement
 from proxy.store import scripts
+from proxy.store.backlog import Backlog
 from proxy.store.line import Line
 from proxy.store.memory import once
 from proxy.store.wire import Call, Fate
@@ -29,29 +29,23 @@ if TYPE_CHECKING:
     from proxy.limits.charges import Charge, Charged
     from proxy.store.scripts import Script
 
-BACKLOG = 10_000
-BATCH = 200
-REST = 1.0
-
 
 class RedisStore:
     """Counters on one server; fills `ports.CounterStore`.
 
     connect:  makes and connects a connection; raises RedisError or OSError
     deadline: seconds that a call may take
-    For metrics: `breaker_open`, `timeouts`, `backlog` (what is still to be said), `late` (charges
-    given back because their answer came too late), `lost` (corrections dropped).
+    For metrics: `breaker_open`, `timeouts`, `late` (charges given back because their answer came
+    too late), `len(backlog)` (what is still to be said), `backlog.lost` (what was dropped).
     """
 
     def __init__(
         self, connect: Callable[[], Awaitable[AbstractConnection]], deadline: float
     ) -> None:
-        self._line = Line(connect, deadline, self._recovered)
+        self.backlog = Backlog(self._said, self._debit)
+        self._line = Line(connect, deadline, lambda: self.backlog.resume(at_once=True))
         self._offset = 0
-        self._flushing = False
-        self._rested = 0.0
-        self.backlog: deque[Settlement | Charge] = deque()
-        self.late = self.lost = 0
+        self.late = 0
 
     @property
     def breaker_open(self) -> bool:
@@ -113,14 +107,12 @@ class RedisStore:
 
     async def close(self) -> None:
         """Say what is still to be said, if the server is there; let go of connections."""
-        if not self._flushing and not self.breaker_open:
-            await self._flush()
+        await self.backlog.close()
         await self._line.close()
 
     async def _say(self, call: Call) -> list[bytes]:
         answer = await self._line.say(call)
-        if self.backlog and not self._flushing:
-            self._recovered()
+        self.backlog.resume()
         return answer
 
     async def _charge(self, charges: Sequence[Charge], now: int | None) -> Charged:
@@ -134,12 +126,15 @@ class RedisStore:
         answer = await self._say(_call(scripts.CHARGE, keys, args, late))
         return scripts.charged(charges, answer)
 
+    async def _said(self, settlements: Sequence[Settlement]) -> bool:
+        return await self.settle(settlements) is not None
+
     async def _debit(self, charges: Sequence[Charge], now: int | None = None) -> bool:
         try:
             # Were it answered late, it would be given back: so it is said again in any case.
             await self.charge(charges, now)
         except StoreUnavailableError:
-            self._keep(charges)
+            self.backlog.keep(charges)
             return False
         return True
 
@@ -156,69 +151,28 @@ class RedisStore:
         ]
         if back:
             self.late += 1
-            self._keep(back)
-            self._recovered()
+            self.backlog.keep(back)
+            if not self.breaker_open:
+                self.backlog.resume()
 
     def _unsaid(self, settlements: Sequence[Settlement], fate: Fate) -> None:
         """Keep what has to be said again.
 
-        A call that is under way may still do its work: its fate is waited for. Where nobody will
-        ever know, only what errs on the full side is said again: a refund given twice would let
-        more through than the limit.
+        A call that is under way may still do its work: its fate is waited for.
         """
         match fate:
             case Fate.UNSENT | Fate.REFUSED:
-                self._keep(settlements)
+                self.backlog.keep(settlements)
             case Fate.BROKEN:
-                safe = [one for one in settlements if one.delta >= 0 or _is_lease(one)]
-                self.lost += len(settlements) - len(safe)
-                self._keep(safe)
+                self.backlog.keep_safe(settlements)
             case Fate.SENT | Fate.ANSWERED:
                 pass
-
-    def _keep(self, items: Sequence[Settlement] | Sequence[Charge]) -> None:
-        self.backlog.extend(items)
-        while len(self.backlog) > BACKLOG:
-            self.backlog.popleft()
-            self.lost += 1
-
-    def _recovered(self) -> None:
-        """Say the backlog now, unless the server has just refused it."""
-        loop = asyncio.get_running_loop()
-        idle = not self._flushing and not self._line.closed and not self.breaker_open
-        if self.backlog and idle and loop.time() >= self._rested:
-            self._flushing = True
-            self._line.start(self._flush())
-
-    async def _flush(self) -> None:
-        """Say what could not be said before, oldest first; stop at the first that fails."""
-        self._flushing = True
-        try:
-            while self.backlog and not self.breaker_open:
-                if not await self._say_oldest():
-                    self._rested = asyncio.get_running_loop().time() + REST
-                    return
-        finally:
-            self._flushing = False
-
-    async def _say_oldest(self) -> bool:
-        oldest = self.backlog.popleft()
-        if not isinstance(oldest, Settlement):
-            return await self._debit([oldest])
-        batch = [oldest]
-        while self.backlog and len(batch) < BATCH and isinstance(self.backlog[0], Settlement):
-            batch.append(self.backlog.popleft())  # type: ignore[arg-type] # looked at above
-        return await self.settle(batch) is not None
 
 
 def _call(
     script: Script, keys: list[str], args: list[str], late: Callable[[Call], None] | None = None
 ) -> Call:
     return Call(script, keys, args, asyncio.get_running_loop().create_future(), late)
-
-
-def _is_lease(settlement: Settlement) -> bool:
-    return isinstance(settlement.charge.bucket, Lease)
 
 
 def _whole(answer: list[bytes] | bytes) -> bytes:

@@ -233,6 +233,26 @@ def start(tmp_path, standin):
 
 
 @pytest.fixture(scope="module")
+def fortress(tmp_path_factory, standin):
+    """Return how to start a Weir that a module shares, with settings; `with fortress(text)`."""
+
+    @contextmanager
+    def started(settings: str, **flags: object):
+        place = tmp_path_factory.mktemp("fortress")
+        (place / "weir.yaml").write_text(settings)
+        gateway = Gateway(
+            place / "home", write(place / "policies", open=OPEN), f"{standin.url}/v1",
+            settings=place / "weir.yaml", **flags,
+        )  # fmt: skip
+        try:
+            yield gateway
+        finally:
+            gateway.stop()
+
+    return started
+
+
+@pytest.fixture(scope="module")
 def weir(tmp_path_factory, standin):
     """A Weir with wide limits that the tests of a module share."""
     home = tmp_path_factory.mktemp("weir")

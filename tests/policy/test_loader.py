@@ -129,6 +129,37 @@ def test_thousands_of_mistakes_do_not_fill_the_log(write):
     assert told[-1].sentence == "and 499 more mistakes"
 
 
+def test_a_directory_is_read_again_until_nothing_changes_meanwhile(write, monkeypatch):
+    directory = write(a=GOOD)
+    states = iter(["one", "two", "two", "two"])
+    monkeypatch.setattr("proxy.policy.loader.digest", lambda _directory: next(states))
+    assert load(directory).policies.digest == "two"
+    counting = iter(range(100))
+    monkeypatch.setattr("proxy.policy.loader.digest", lambda _directory: str(next(counting)))
+    with pytest.raises(PolicyError, match="changes while it is read"):
+        load(directory)
+
+
+def test_a_directory_of_thousands_of_files_is_a_mistake(tmp_path):
+    for number in range(1001):
+        (tmp_path / f"{number}.yaml").touch()
+    (told,) = check([tmp_path])
+    assert told.sentence == "holds 1001 policy files (at most 1000)"
+
+
+def test_there_is_one_models_file(write, tmp_path):
+    write(a=GOOD, models=PRICED)
+    (tmp_path / "models.yml").write_text(PRICED)
+    (told,) = check([tmp_path])
+    assert str(told) == f"{tmp_path}/models.yml:1:1: there is models.yaml already"
+
+
+def test_a_file_that_is_no_yaml_is_no_policy(tmp_path):
+    (tmp_path / "a.txt").write_text(GOOD)
+    (told,) = check([tmp_path / "a.txt"])
+    assert told.sentence == "is no policy file (its name ends in .yaml)"
+
+
 def test_the_digest_knows_names_and_contents(tmp_path):
     digests = set()
     for name, text in (("a", GOOD), ("b", GOOD), ("a", GOOD + "#"), ("ab", GOOD)):

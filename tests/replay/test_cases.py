@@ -138,3 +138,20 @@ def test_a_mistake_in_cases_has_its_sentence(run, tmp_path, case, told):
     with pytest.raises(PolicyError) as failed:
         run(f"  - {case}\n")
     assert str(failed.value) == f"{tmp_path}/tests/free.yaml:{told}"
+
+
+def test_the_mistakes_of_all_files_of_cases_are_told_at_once(run, tmp_path):
+    run("  - {case: a, expect: {effect: allow}}\n")
+    (tmp_path / "tests" / "lost.yaml").symlink_to("nowhere")
+    (tmp_path / "tests" / "tab.yaml").write_text("cases:\n\t- {}\n")
+    with pytest.raises(PolicyError) as failed:
+        run_cases(tmp_path)
+    lost, tab = str(failed.value).splitlines()
+    assert lost == f"{tmp_path}/tests/lost.yaml: cannot be read (No such file or directory)"
+    assert tab.startswith(f"{tmp_path}/tests/tab.yaml:2:1: is not YAML")
+
+
+def test_bad_policies_are_told_before_any_case_runs(run, tmp_path):
+    (tmp_path / "bad.yaml").write_text("policy: [")
+    with pytest.raises(PolicyError, match=r"bad\.yaml"):
+        run("  - {case: a, expect: {effect: allow}}\n")

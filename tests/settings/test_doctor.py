@@ -23,7 +23,11 @@ def examined(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(text="", env=None):
-        (tmp_path / "policies").mkdir(exist_ok=True)
+        policies = tmp_path / "policies"
+        policies.mkdir(exist_ok=True)
+        (policies / "free.yaml").write_text(
+            "policy: free\nlimits: [{limit: requests, allow: 60 requests, per: 1m}]\n"
+        )
         (tmp_path / "weir.yaml").write_text("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + text)
         env = {"KEY": CANARY, **(env or {})}
         found = examine(load_settings(None, env, {}), env)

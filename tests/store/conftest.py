@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from proxy.store.memory import MemoryStore
 from proxy.store.open import open_store
@@ -23,13 +25,17 @@ def server_binary() -> str:
     return str(found)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 class Server:
     """A real server on loopback that a test may freeze, kill and start again."""
 
     def __init__(self, binary: str, *options: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._home = tempfile.mkdtemp(prefix="weir-store-")
         self._command = [
             binary,
@@ -55,7 +61,7 @@ class Server:
         return f"redis://127.0.0.1:{self.port}"
 
     def client(self) -> redis.Redis:
-        return redis.Redis(port=self.port)
+        return redis.Redis(port=self.port, retry=Retry(NoBackoff(), 0))
 
     def start(self) -> None:
         self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
@@ -87,7 +93,8 @@ def valkey():
 
 @pytest.fixture(scope="session")
 def cluster():
-    server = Server(server_binary(), "--cluster-enabled", "yes")
+    # By default the nodes' own port is 10,000 above the clients', which may not exist.
+    server = Server(server_binary(), "--cluster-enabled", "yes", "--cluster-port", str(free_port()))
     with server.client() as client:
         client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         for _ in range(200):
