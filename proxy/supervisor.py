@@ -221,7 +221,7 @@ class Supervisor:
                     # On this thread: the kernel ties the server to the thread that starts it.
                     self._embedded.restart()
                 except SettingsError as error:
-                    log.error("store.not_restarted", why=str(error))
+                    log.error("store.not_restarted", why=str(error))  # noqa: TRY400 - it says all
 
     async def _start_standin(self) -> str:
         self._standin = await asyncio.create_subprocess_exec(

@@ -6,7 +6,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from aiohttp.web import RequestHandler, Response, Server, ServerRunner, SockSite
+from aiohttp.http import RawRequestMessage
+from aiohttp.web import (
+    RequestHandler,
+    RequestPayloadError,
+    Response,
+    Server,
+    ServerRunner,
+    SockSite,
+)
 
 from proxy.core.errors import RequestError, WeirError
 from proxy.dialects import openai_errors
@@ -55,6 +63,20 @@ class Connection(RequestHandler):
     """
 
     __slots__ = ()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes in; who waits for a body whose framing broke is told at once.
+
+        aiohttp's C parser tells only the next request, and the reader would wait for its timeout.
+        """
+        super().data_received(data)
+        request = self._current_request
+        if request is None or not self._messages or request.content.is_eof():
+            return
+        if not isinstance(self._messages[-1][0], RawRequestMessage):
+            request.content.set_exception(RequestPayloadError("the framing broke"))
+            # The rest is lost, so that nobody lingers for it.
+            request.content.feed_eof()
 
     def handle_error(
         self,

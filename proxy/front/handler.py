@@ -98,6 +98,8 @@ class Handler:
         try:
             response = await self._walk(request, exchange)
             record.status = response.status
+            if isinstance(response, Response):
+                record.bytes_out = response.content_length or 0
         except WeirError as error:
             if exchange.begun:
                 # The client was told in the stream; what is left is to close the connection.
@@ -243,7 +245,9 @@ class Handler:
         )
 
         def ended() -> None:
-            self._ended(exchange, "complete", reader.usage, billed=not reader.errored)
+            how = "error" if reader.errored else "complete"
+            billed = not reader.errored or reader.usage.relayed > 0
+            self._ended(exchange, how, reader.usage, billed=billed)
 
         try:
             before: list[bytes] = []
@@ -255,7 +259,9 @@ class Handler:
                     return whole
                 before = whole
             exchange.begun = True
-            response = await relay_stream(request, answer, reader, headers, ended, before)
+            response = await relay_stream(
+                request, answer, reader, headers, exchange.record, ended, before
+            )
         except UpstreamError as error:
             exchange.record.code = error.code
             relayed = reader.usage if exchange.begun else Usage()

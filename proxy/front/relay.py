@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
     from proxy.dialects.base import AnswerReader
+    from proxy.journal.record import Record
     from proxy.ports import UpstreamAnswer
 
 SPILL = 1_048_576
@@ -47,14 +48,16 @@ async def relay_stream(
     answer: UpstreamAnswer,
     reader: AnswerReader,
     headers: dict[str, str],
+    record: Record,
     ended: Callable[[], None],
     before: list[bytes] | None = None,
 ) -> StreamResponse:
     """Copy a stream to the client and return the finished response.
 
+    record: told how many bytes were passed on
     before: pieces that were read already
-    ended:  called once, when the native end was seen and before the client sees it, so that what
-            the client does next already finds its slots free
+    ended:  called when the native end or an error told in the stream was seen, and before the
+            client sees it, so that what it does next already finds its slots free
     An upstream that breaks gives the stream its native ending and is told by raising UpstreamError
     after the client was told. ConnectionError: the client left.
     """
@@ -64,12 +67,14 @@ async def relay_stream(
     await response.prepare(request)
     try:
         for piece in before or ():
+            record.bytes_out += len(piece)
             await response.write(piece)
         async for chunk in answer.chunks():
             piece = reader.feed(chunk)
-            if reader.complete:
+            if reader.complete or reader.errored:
                 ended()
             if piece:
+                record.bytes_out += len(piece)
                 await response.write(piece)
         last = reader.end()
         if last:

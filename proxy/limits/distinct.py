@@ -71,8 +71,8 @@ def cell(bucket: Distinct, fingerprint: str) -> int:
 def note(state: State, index: int, current: int) -> None:
     """Note a value in the current slice; `state.live` is advanced already."""
     before = state.seen.get(index)
-    if before == current:
-        return
+    if before is not None and before >= current:
+        return  # later than now where a clock went back: it is counted there
     if before is not None and before >= current - rolling.SLICES:
         rolling.add(state.live, before, -1)
     rolling.add(state.live, current, 1)

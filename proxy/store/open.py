@@ -133,7 +133,10 @@ def _sentinel(url: str) -> Callable[[], Awaitable[AbstractConnection]]:
     parts = urlsplit(url)
 
     async def connect() -> AbstractConnection:
-        host, port = await sentinel.discover_master(service)
+        try:
+            host, port = await sentinel.discover_master(service)
+        finally:
+            await sentinel.aclose()  # asked again when the master is lost, which is seldom
         pool = ConnectionPool(
             host=host,
             port=port,

@@ -123,8 +123,16 @@ class RedisStore:
             if call.fate is Fate.ANSWERED:
                 self._give_back(charges, call.reply)
 
-        answer = await self._say(_call(scripts.CHARGE, keys, args, late))
-        return scripts.charged(charges, answer)
+        call = _call(scripts.CHARGE, keys, args, late)
+        try:
+            return scripts.charged(charges, await self._say(call))
+        except asyncio.CancelledError:
+            # Answered in the very turn in which the caller left: nobody will read it. What came
+            # later than the cancellation or the deadline is given back by `late`.
+            answer = call.answer
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                self._give_back(charges, call.reply)
+            raise
 
     async def _said(self, settlements: Sequence[Settlement]) -> bool:
         return await self.settle(settlements) is not None

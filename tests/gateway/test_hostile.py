@@ -26,7 +26,7 @@ auth:
   jwt: {{issuer: "https://issuer.test", audience: [weir], algorithms: [RS256], key_file: {key},
         claims: {{account: sub}}}}
 """
-STATUS = re.compile(rb"(?:^|(?<=\n)|(?<=\}))HTTP/1\.[01] (\d{3})")
+STATUS = re.compile(rb"(?:^|(?<=\n)|(?<=\}))HTTP/\d\.\d (\d{3})")
 CHAT = b"POST /v1/chat/completions HTTP/1.1"
 HOST = b"host: w"
 JSON = b"content-type: application/json"
@@ -267,7 +267,7 @@ LOGINS = {
     "a null": (request(HOST, JSON, b"x-api-key: \x00"), BAD),
 }  # fmt: skip
 PIPES = {
-    "garbage behind": (post() + b"\x00\x01garbage canary-prompt-7d1f0c\r\n\r\n", (200, 400)),
+    "garbage behind": (post() + b"\x00\x01garbage canary-prompt-7d1f0c\r\n\r\n", BAD),
     "a smuggled length": (post(b"content-length: 5") + get(b"/v1/models"), BAD),
     "a refused one, then a good one": (post(length=None, body=b"") + get(b"/v1/models?smuggled"),
                                        BAD),
@@ -393,6 +393,31 @@ def test_refusals_of_the_parser_are_told_natively(house):
     assert b"python" not in answered.lower()
     assert b"aiohttp" not in answered.lower()
     assert closed
+
+
+@pytest.mark.parametrize("name", [
+    "chunk size no number", "chunk size signed", "chunk size endless", "chunk without its end",
+    "chunk lines of LF", "chunk extension flood", "trailer flood",
+])  # fmt: skip
+def test_framing_that_breaks_after_the_head_was_taken_is_told_at_once(house, unmoved, name):
+    before = unmoved()
+    head, mark, body = (
+        FRAMING[name][0].replace(SECRET, house.secret.encode()).partition(b"\r\n\r\n")
+    )
+    with socket.create_connection(("127.0.0.1", house.weir.port), timeout=4) as peer:
+        peer.sendall(head + mark)
+        time.sleep(0.1)
+        began, got = time.monotonic(), b""
+        try:
+            peer.sendall(body)
+            while piece := peer.recv(65_536):
+                got += piece
+        except ConnectionError:
+            pass
+    # Sooner than the body's timeout, which is a second.
+    assert time.monotonic() - began < 0.9
+    assert [int(one) for one in STATUS.findall(got)] in ([400], [])
+    assert unmoved() == before
 
 
 def test_a_head_that_drips_is_cut_in_time(house, unmoved):
@@ -550,6 +575,8 @@ def test_no_key_and_no_prompt_is_written_anywhere(house, unmoved):
     assert not [
         (name, trace) for name, data in held.items() for trace in traces if trace.encode() in data
     ]
+    # What may be written is found, so that the search is one.
+    assert sum(house.id.encode() in data for data in held.values()) >= 2
     assert "Traceback" not in weir.text
     assert "Unhandled" not in weir.text
 

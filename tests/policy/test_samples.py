@@ -1,5 +1,6 @@
 """The policies that ship are good, are tested, and are what their schema says."""
 
+import re
 from pathlib import Path
 
 import jsonschema
@@ -62,3 +63,18 @@ def test_a_plan_charges_each_bucket_once():
         stage = Stage(rules, 1_768_392_000_000_000)
         counted, *_ = stage.ask({"plan": plan})
         assert len({charge.key for charge in counted.charges}) == len(counted.limits) >= 3
+
+
+def test_the_example_of_the_manual_is_told_truly(tmp_path):
+    manual = (ROOT.parent / "docs" / "policies.md").read_text()
+    example = manual.partition("## An example, from end to end")[2].partition("\n## ")[0]
+    policy, cases = re.findall(r"```yaml\n(.*?)```", example, re.DOTALL)
+    (shown,) = re.findall(r"```\n(FAIL .*?)```", example, re.DOTALL)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "pilot.yaml").write_text(cases)
+    (tmp_path / "models.yaml").write_bytes((ROOT / "models.yaml").read_bytes())
+    (tmp_path / "pilot.yaml").write_text(policy)
+    assert run_cases(tmp_path).passed
+    (tmp_path / "pilot.yaml").write_text(policy.replace("    mode: shadow\n", ""))
+    (failed,) = [each for each in run_cases(tmp_path).results if not each.passed]
+    assert "\n".join(failed.lines()).replace(str(tmp_path), "policies") == shown.rstrip()

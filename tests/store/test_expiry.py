@@ -18,7 +18,7 @@ MIDNIGHT = 1_795_478_400 * S
 
 def charge(bucket, cost=1, *, limit="l", binding=True, slot="a"):
     return Charge(
-        *bucket_key("t", "account", "acme", "p", limit, bucket), bucket, cost, binding, token
+        *bucket_key("t", "account", "acme", "p", limit, bucket), bucket, cost, binding, slot
     )
 
 

@@ -16,7 +16,8 @@
 -- (values may have been noted, which noting them again does not change).
 -- Stores integers as '%.0f' (Lua prints 14 digits by default) and exposures as '%.17g'.
 -- Every key expires a minute after it has become meaningless.
--- Mirrors proxy/store/memory.py and proxy/limits/*.py.
+-- Mirrors proxy/store/memory.py and proxy/limits/*.py, but for this: a cell keeps its slice modulo
+-- 65535, so one in some thousand of the cells not seen for that long is taken for a live one.
 
 local GRACE = 60000
 local FULL = 4503599627370496 -- 2^52: a level above it is held there
@@ -73,8 +74,8 @@ local function advance(key, width, slices)
 end
 
 -- The moment at which `excess` units will have gone by.
-local function freed(key, width, slices, head, current, excess)
-  for index = head, current do
+local function freed(key, width, slices, head, excess)
+  for index = head, head + slices do -- also slices ahead of a clock that went back
     local held = redis.call('HGET', key, int(index))
     if held then
       excess = excess - tonumber(held)
@@ -132,7 +133,7 @@ for i = 1, count do
     local total, current, head = advance(key, p2, p3)
     one.x, one.y, one.head = total, current, head
     one.fits = total + cost <= p1
-    if not one.fits then one.z = freed(key, p2, p3, head, current, total + cost - p1) end
+    if not one.fits then one.z = freed(key, p2, p3, head, total + cost - p1) end
   elseif kind == '4' then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', int(now))
     one.x = redis.call('ZCARD', key)
@@ -151,7 +152,8 @@ for i = 1, count do
       local high, low = string.byte(redis.call('GETRANGE', cells, offset, offset + 1), 1, 2)
       local before = (high or 0) * 256 + (low or 0)
       local age = (code - before) % 65535
-      if before == 0 or age ~= 0 then
+      -- Seen ahead of now (a clock went back) is counted there already: (-age) % 65535 <= p3.
+      if before == 0 or (before - code) % 65535 > p3 then
         if before ~= 0 and age <= p3 then add(key, current - age, -1) total = total - 1 end
         add(key, current, 1)
         total = total + 1
@@ -164,7 +166,7 @@ for i = 1, count do
     end
     one.x, one.y = total, current
     one.fits = total <= p1
-    if not one.fits then one.z = freed(key, p2, p3, head, current, total - p1) end
+    if not one.fits then one.z = freed(key, p2, p3, head, total - p1) end
   else
     local value, step = 0, math.floor(now / p2)
     local stored = redis.call('GET', key)
