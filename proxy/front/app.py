@@ -20,6 +20,7 @@ from proxy.core.errors import RequestError, WeirError
 from proxy.dialects import openai_errors
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
 
     from aiohttp.web import BaseRequest, StreamResponse
@@ -101,7 +102,15 @@ class Connection(RequestHandler):
 
 
 class Door(Server):
-    """aiohttp's low-level server, with our connections."""
+    """aiohttp's low-level server, with our connections, at most `most` of them."""
+
+    most = 0
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Count a connection in; one too many is cut off before it is read."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self.most:
+            transport.abort()
 
     def __call__(self) -> RequestHandler:
         """Return the protocol of a new connection."""
@@ -132,6 +141,7 @@ async def open_door(
         access_log=None,
         logger=logger,
     )
+    server.most = limits.connections
     # aiohttp's drain takes twice this time.
     runner = ServerRunner(server, shutdown_timeout=grace / 2, access_log=None)
     await runner.setup()

@@ -13,7 +13,7 @@ from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from proxy.core.decision import Decision
     from proxy.core.facts import RequestFacts, Usage
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.limits.charges import Charged
 
 DAY = 86_400_000_000
+MOST_RETRIES = 99
 WINDOWS = {
     Window.HOUR: DAY // 24,
     Window.DAY: DAY,
@@ -95,16 +96,13 @@ def entries(exchange: Exchange) -> list[LimitEntry]:
         return []
     counted = plan if exchange.local is None else exchange.local
     receipts = () if charged is None else charged.receipts
-    served = exchange.decision is not None and exchange.record.end != "refused"
     found = []
     for limit, charge, receipt in zip(counted.limits, counted.charges, receipts, strict=True):
         final = None
-        if served and receipt.taken:
+        if receipt.taken:
             final = engine.final_cost(
                 limit, plan.model, exchange.prompt, exchange.output, exchange.cached
             )
-        elif receipt.taken:
-            final = charge.cost
         found.append(
             LimitEntry(
                 policy=limit.policy,
@@ -155,3 +153,19 @@ def period(bucket: Bucket) -> int:
             return 0
         case _:
             return bucket.period
+
+
+def retries(text: str) -> int:
+    """Return which try an SDK says this is; what is no small number says nothing."""
+    return min(int(text), MOST_RETRIES) if text.isascii() and text.isdigit() else 0
+
+
+def note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str], str]) -> None:
+    """Note in a record what was asked for; the prompt only as a keyed hash."""
+    record.model, record.stream = facts.model, facts.stream
+    record.features, record.choices = sorted(facts.features), facts.choices
+    record.reasoning, record.prompt_tokens = facts.reasoning, facts.prompt_tokens
+    record.usage.estimated_prompt = facts.prompt_tokens
+    record.usage.estimated_output = facts.output_tokens * facts.choices
+    if facts.prompt:
+        record.prompt_fp = fingerprint(facts.prompt)

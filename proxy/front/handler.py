@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aiohttp.web import Response
@@ -22,25 +22,22 @@ from proxy.core.facts import Usage
 from proxy.dialects import openai_errors, ratelimit_headers
 from proxy.dialects.routes import allowed, route
 from proxy.front.body import check_head, read_body
-from proxy.front.exchange import Exchange, entries, views
+from proxy.front.exchange import Exchange, entries, note_facts, retries, views
 from proxy.front.relay import EVENT_STREAM, relay_stream, relay_whole
 from proxy.journal.record import Record, decision_id
 from proxy.limits.buckets import Lease
-from proxy.limits.charges import Charged
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from ipaddress import IPv4Network, IPv6Network
 
     from aiohttp.web import BaseRequest, StreamResponse
 
-    from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
     from proxy.dialects.base import AnswerReader, Refusal
     from proxy.dialects.routes import Route
     from proxy.engine import Context, Plan
     from proxy.front.chores import Chores
-    from proxy.limits.charges import Charge
+    from proxy.limits.charges import Charge, Charged
     from proxy.metrics import Metrics
     from proxy.policy.compiled import PolicySet
     from proxy.policy.models import Models
@@ -50,7 +47,6 @@ if TYPE_CHECKING:
 
 DECISION = "x-weir-decision"
 RETRY_COUNT = "x-stainless-retry-count"
-MOST_RETRIES = 99
 SERVER = {"server": "weir"}
 REQUEST_ID = "x-request-id"
 OK, ERROR = 200, 400
@@ -130,11 +126,11 @@ class Handler:
         if request.method == "POST":
             body = await read_body(request, self.body_limit, self.body_timeout)
         record.bytes_in = len(body)
-        record.retry = _retry(request.headers.get(RETRY_COUNT, ""))
+        record.retry = retries(request.headers.get(RETRY_COUNT, ""))
         rules = self.rules
         (facts,) = way.dialect.read(body, rules.models.rules)
         exchange.facts = facts
-        _note_facts(record, facts, self.context.fingerprint)
+        note_facts(record, facts, self.context.fingerprint)
         record.timings.read = exchange.since()
         upstream = self.upstreams.choose(facts.dialect, facts.model)
         headers: dict[str, str] = {DECISION: record.id}
@@ -196,8 +192,8 @@ class Handler:
             counted = plan
             decision = engine.decide(plan, charged)
         except StoreUnavailableError:
-            counted = exchange.local = engine.local_plan(plan, self.replicas)
-            charged = self._locally(plan, counted)
+            counted, charged = self._locally(plan)
+            exchange.local = counted
             decision = engine.decide_blind(plan, counted, charged)
         else:
             record.charged_at = charged.at
@@ -216,21 +212,24 @@ class Handler:
         ]
         if decision.effect is Effect.REFUSE:
             record.end, record.code = "refused", decision.reasons[0].code
+            # Shadow limits took their share: what was only asked for is counted as asked, no more.
+            exchange.settling = self.chores.start(self._settle(exchange))
             return way.dialect.refuse(decision, facts, principal.org, record.id, told)
         leases = [charge for charge in plan.charges if isinstance(charge.bucket, Lease)]
         if leases and not decision.blind:
             self.held[record.id] = leases
         return None
 
-    def _locally(self, plan: Plan, local: Plan) -> Charged:
+    def _locally(self, plan: Plan) -> tuple[Plan, Charged]:
+        """Count in the process what says so; nothing where another limit refuses anyway."""
         denied = any(
             charge.binding and limit.on_store_error is OnStoreError.DENY
             for limit, charge in zip(plan.limits, plan.charges, strict=True)
         )
-        # What is refused anyway takes nothing of the process's own share.
-        charges = () if denied else local.charges
-        charged = self.local.charge_now(charges, time.time_ns() // 1000)
-        return charged if charges else Charged(admitted=True, receipts=(), at=charged.at)
+        local = engine.local_plan(plan, self.replicas)
+        if denied:
+            local = replace(local, limits=(), charges=())
+        return local, self.local.charge_now(local.charges, time.time_ns() // 1000)
 
     async def _relay(
         self,
@@ -303,7 +302,8 @@ class Handler:
             self.local.settle_now(
                 engine.settle(exchange.local, charged, *spent), time.time_ns() // 1000
             )
-            await self.store.debit(engine.debits(plan, *spent))
+            if exchange.record.end != "refused":
+                await self.store.debit(engine.debits(plan, *spent))
 
     async def _close(self, exchange: Exchange) -> None:
         """Finish what the request left: its settlement, its record, its metrics."""
@@ -349,18 +349,3 @@ class Handler:
 def _given(refusal: Refusal, headers: dict[str, str]) -> Response:
     told = {**SERVER, REQUEST_ID: headers[DECISION], **headers, **dict(refusal.headers)}
     return Response(status=refusal.status, headers=told, body=refusal.body)
-
-
-def _retry(text: str) -> int:
-    """Return which try an SDK says this is; what is no small number says nothing."""
-    return min(int(text), MOST_RETRIES) if text.isascii() and text.isdigit() else 0
-
-
-def _note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str], str]) -> None:
-    record.model, record.stream = facts.model, facts.stream
-    record.features, record.choices = sorted(facts.features), facts.choices
-    record.reasoning, record.prompt_tokens = facts.reasoning, facts.prompt_tokens
-    record.usage.estimated_prompt = facts.prompt_tokens
-    record.usage.estimated_output = facts.output_tokens * facts.choices
-    if facts.prompt:
-        record.prompt_fp = fingerprint(facts.prompt)

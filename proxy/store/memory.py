@@ -173,9 +173,9 @@ class MemoryStore:
                 if state is not None and state.start == mark:
                     self._budgets[key] = budget.State(mark, max(0, state.used + delta))
             case Rolling() as bucket:
-                live = self._rolling.get(key) or rolling.State()
+                live = self._rolling.get(key)
                 first = now // rolling.slice_of(bucket) - rolling.SLICES
-                if mark in live.taken and mark >= max(live.head, first):
+                if live is not None and mark >= max(live.head, first):
                     rolling.add(live, mark, delta)
             case Lease():
                 self._leases.get(key, {}).pop(charge.token, None)

@@ -39,7 +39,7 @@ def counters(weir) -> dict[str, int]:
         for key in store.scan_iter("weir1:*"):
             name = key.decode()
             if ":budget:" in name:
-                which = "requests" if "8:requests" in name else "words"
+                which = "words" if "5:words" in name else "requests"
                 found[which] = int(store.get(key).split()[1])
             elif ":lease:" in name:
                 found["slots"] = store.zcard(key)
@@ -286,3 +286,42 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_limits_that_deny_and_limits_counted_in_the_process_stand_side_by_side(start):
+    both = LIMITS.format(how="local").replace("on_store_error: local", "on_store_error: deny", 1)
+    with start(p=both) as weir:
+        _, secret = weir.issue()
+        os.kill(weir.store_pid(), signal.SIGSTOP)
+        try:
+            with weir.client(secret) as client, pytest.raises(openai.InternalServerError) as told:
+                client.chat.completions.create(
+                    model="standin", messages=[{"role": "user", "content": "hi"}]
+                )
+        finally:
+            os.kill(weir.store_pid(), signal.SIGCONT)
+        assert (told.value.status_code, told.value.code) == (503, "store.unavailable")
+        record = weir.record(told.value.response.headers["x-weir-decision"])
+        assert (record["blind"], record["end"]) == (True, "refused")
+
+
+def test_a_refused_request_does_not_feed_what_shadow_limits_measure(start):
+    policy = (
+        "policy: p\nlimits:\n"
+        "  - {limit: few, allow: 2 requests, per: day, by: [account]}\n"
+        "  - {limit: words, allow: 9 output_tokens, per: day, by: [account], mode: shadow}\n"
+        "  - {limit: slots, allow: 9 concurrent, by: [account], mode: shadow}\n"
+    )
+    with start(p=policy) as weir:
+        _, secret = weir.issue()
+        with weir.client(secret) as client:
+            for _ in range(2):
+                client.chat.completions.create(
+                    model="standin", messages=[{"role": "user", "content": "[[tokens=3]] hi"}]
+                )
+            for _ in range(5):
+                with pytest.raises(openai.RateLimitError):
+                    client.chat.completions.create(
+                        model="standin", messages=[{"role": "user", "content": "[[tokens=3]] hi"}]
+                    )
+        assert soon(lambda: counters(weir) == {"requests": 2, "words": 6, "slots": 0})

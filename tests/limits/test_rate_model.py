@@ -26,7 +26,7 @@ WORLDS = st.one_of(
 )  # fmt: skip
 TURNS = st.lists(
     st.tuples(
-        st.one_of(st.integers(0, 9), st.integers(-3, 300_001), st.just(3600 * S + 1)),
+        st.one_of(st.integers(0, 9), st.integers(0, 300_001), st.just(3600 * S + 1)),
         st.integers(0, 8),
         st.booleans(),
         st.one_of(st.none(), st.integers(-9, 9)),
