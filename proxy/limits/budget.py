@@ -39,6 +39,7 @@ def start(window: Window, now: int) -> int:
     return int((began[window] - EPOCH).total_seconds()) * SECOND
 
 
+@lru_cache(maxsize=1024)
 def end(window: Window, began: int) -> int:
     """Return when the window that began then turns."""
     longest = {Window.HOUR: 3600, Window.DAY: 86_400, Window.WEEK: 7 * 86_400}

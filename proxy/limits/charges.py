@@ -87,4 +87,6 @@ def bounded(units: int) -> int:
     >>> bounded(10**30) == MOST, bounded(-(10**30)) == -MOST, bounded(7)
     (True, True, 7)
     """
-    return max(-MOST, min(MOST, units))
+    if -MOST <= units <= MOST:
+        return units
+    return MOST if units > 0 else -MOST

@@ -73,7 +73,10 @@ def scaled(gauge: Gauge, units: int) -> int:
     >>> scaled(Gauge(1000, 1, 20_000), 20), scaled(Gauge(1000, 1, 20_000), 10**30) == FULL
     (20000, True)
     """
-    return max(-FULL, min(FULL, units * gauge.scale))
+    level = units * gauge.scale
+    if -FULL <= level <= FULL:
+        return level
+    return FULL if level > 0 else -FULL
 
 
 def raised(level: int, by: int) -> int:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import openai
 import pytest
+import redis
 
 WEIR = [sys.executable, "-m", "proxy.cli"]
 READY_SECONDS = 30
@@ -137,7 +138,9 @@ class Gateway:
     def records(self, *, chat: bool = True) -> list[dict]:
         found = []
         for path in sorted((self.home / "journal").glob("*.jsonl")):
-            found += [json.loads(line) for line in path.read_bytes().splitlines()]
+            # The last line may be on its way.
+            whole = path.read_bytes().rpartition(b"\n")[0]
+            found += [json.loads(line) for line in whole.splitlines()]
         return [one for one in found if one["dialect"] == "openai.chat"] if chat else found
 
     def record(self, decision: str) -> dict:
@@ -156,8 +159,9 @@ class Gateway:
         return [int(line.split()[0]) for line in found if line.endswith(" worker")]
 
     def store_pid(self) -> int:
-        with (self.home / "store" / "server.log").open() as log:
-            return [int(line.split(":")[0]) for line in log if "Ready to accept" in line][-1]
+        """Return the process of the embedded store, which must answer."""
+        with redis.Redis(unix_socket_path=str(self.home / "store" / "store.sock")) as store:
+            return store.info("server")["process_id"]
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -292,14 +292,15 @@ def test_limits_that_deny_and_limits_counted_in_the_process_stand_side_by_side(s
     both = LIMITS.format(how="local").replace("on_store_error: local", "on_store_error: deny", 1)
     with start(p=both) as weir:
         _, secret = weir.issue()
-        os.kill(weir.store_pid(), signal.SIGSTOP)
+        store = weir.store_pid()
+        os.kill(store, signal.SIGSTOP)
         try:
             with weir.client(secret) as client, pytest.raises(openai.InternalServerError) as told:
                 client.chat.completions.create(
                     model="standin", messages=[{"role": "user", "content": "hi"}]
                 )
         finally:
-            os.kill(weir.store_pid(), signal.SIGCONT)
+            os.kill(store, signal.SIGCONT)
         assert (told.value.status_code, told.value.code) == (503, "store.unavailable")
         record = weir.record(told.value.response.headers["x-weir-decision"])
         assert (record["blind"], record["end"]) == (True, "refused")
