@@ -1,8 +1,8 @@
 """What a chat completion request asks for, and what its prompt costs.
 
 The count is the stand-in's own and shares no code with the gateway's, so that each checks the
-other: words of all string contents and of the compact JSON of tools, functions and response
-format; 85 for an image.
+other: words of all string contents, a predicted one too, and of the compact JSON of tools,
+functions and response format; 85 for an image.
 """
 
 from __future__ import annotations
@@ -61,9 +61,11 @@ def read_asked(body: bytes, header: str = "") -> Asked:
         raise RequestError("you must provide a model parameter")
     messages = _messages(asked)
     tokens, last = _count(messages)
+    tokens += _tokens(*_contents({"content": _predicted(asked)}))
     for name in ("tools", "functions", "response_format"):
         if asked.get(name):
-            tokens += len(orjson.dumps(asked[name]).split())
+            # As text: bytes know no white space beyond ASCII.
+            tokens += len(orjson.dumps(asked[name]).decode().split())
     stream, include_usage = _manner(asked)
     directives = directives_of(last, header)
     text = orjson.dumps([model, asked.get("seed"), messages])
@@ -123,20 +125,28 @@ def _count(messages: list[Json]) -> tuple[int, str]:
     tokens, last = 0, ""
     for message in messages:
         texts, images = _contents(message)
-        tokens += sum(len(text.split()) for text in texts) + IMAGE_TOKENS * images
+        tokens += _tokens(texts, images)
         if message["role"] == "user":
             last = " ".join(texts)
     return tokens, last
 
 
+def _tokens(texts: list[str], images: int) -> int:
+    return sum(len(text.split()) for text in texts) + IMAGE_TOKENS * images
+
+
+def _predicted(asked: Json) -> object:
+    prediction = asked.get("prediction")
+    return prediction.get("content") if isinstance(prediction, dict) else None
+
+
 def _contents(message: Json) -> tuple[list[str], int]:
+    """Return the texts of a message that are counted, and how many images it shows."""
     content = message.get("content")
-    parts = content if isinstance(content, list) else [{"text": content}]
-    parts = [*parts, {"text": message.get("reasoning_content")}, message]
-    texts: list[object] = []
-    for part in parts:
-        if isinstance(part, dict):
-            texts += [part.get("text"), part.get("refusal")]
+    listed = content if isinstance(content, list) else [{"text": content}]
+    parts = [part for part in listed if isinstance(part, dict)]
+    texts: list[object] = [part.get(name) for part in parts for name in ("text", "refusal")]
+    texts += [message.get(name) for name in ("refusal", "reasoning_content", "reasoning")]
     calls = message.get("tool_calls")
     for call in [
         *(calls if isinstance(calls, list) else []),
@@ -147,7 +157,7 @@ def _contents(message: Json) -> tuple[list[str], int]:
         for inner in (call.get("function"), call.get("custom")):
             if isinstance(inner, dict):
                 texts += [inner.get("name"), inner.get("arguments"), inner.get("input")]
-    images = sum(isinstance(part, dict) and bool(part.get("image_url")) for part in parts)
+    images = sum(part.get("image_url") is not None for part in parts)
     return [text for text in texts if isinstance(text, str)], images
 
 

@@ -123,7 +123,8 @@ def _count(text: str) -> int:
 
 
 def _wait(text: str) -> int:
-    found = parse_duration(text)
+    # Nothing needs no unit.
+    found = 0 if text == "0" else parse_duration(text)
     if found > MAX_WAIT:
         raise ValueError("give ten minutes at most")
     return found

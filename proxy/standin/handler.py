@@ -47,12 +47,10 @@ class Standin:
     """Answers requests.
 
     require_key: the only credential that is let in; '' lets all in
-    stopping:    set once we are ourselves the reason for requests to end
     """
 
     def __init__(self, recorder: Recorder, require_key: str = "") -> None:
         self.recorder = recorder
-        self.stopping = False
         self._key = f"Bearer {require_key}".encode() if require_key else b""
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -64,7 +62,7 @@ class Standin:
         try:
             return await self._served(request, entry)
         except asyncio.CancelledError:
-            entry.ended = "stopped" if self.stopping else "aborted"
+            entry.ended = "stopped" if self.recorder.stopping else "aborted"
             raise
         except ConnectionError:
             # Writing to a client that has left; what we return cannot reach it either.
@@ -158,8 +156,8 @@ async def _sent(
     """Send a whole answer; what is recorded is what was done, so it is written here and now."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     entry.status, entry.ended = status, ended
-    identity = {"x-request-id": f"req_{entry.sha256[:32]}"}
-    response = web.Response(status=status, body=body, headers={**native.JSON, **identity, **named})
+    told = {**native.JSON, **_identity(entry.sha256), **named}
+    response = web.Response(status=status, body=body, headers=told)
     await response.prepare(request)
     await response.write_eof()
     return response
@@ -184,7 +182,7 @@ async def _failed(
         body, retry_after = native.error_body(error), native.RETRY_AFTER
         return await _sent(request, entry, body, ended="refused", retry_after=retry_after)
     entry.status, entry.ended = 200, "refused"
-    headers = {**native.SSE, "retry-after": native.RETRY_AFTER}
+    headers = {**native.SSE, **_identity(entry.sha256), "retry-after": native.RETRY_AFTER}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     await response.write(error_event(error))
@@ -192,12 +190,10 @@ async def _failed(
     return response
 
 
-def _identity(answer: Answer, began: float) -> dict[str, str]:
-    spent = round((time.perf_counter() - began) * 1_000)
-    return {
-        "x-request-id": f"req_{answer.asked.digest.hex()}",
-        "openai-processing-ms": str(max(1, spent)),
-    }
+def _identity(digest: str, began: float | None = None) -> dict[str, str]:
+    """Return what names a request; without a beginning it took no time worth telling."""
+    spent = 0 if began is None else round((time.perf_counter() - began) * 1_000)
+    return {"x-request-id": f"req_{digest[:32]}", "openai-processing-ms": str(max(1, spent))}
 
 
 async def _whole(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.StreamResponse:
@@ -212,6 +208,7 @@ async def _whole(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.
             entry.generated = answer.tokens - answer.visible + made
     entry.generated = answer.tokens
     body, ended, written = completion(answer), "complete", answer.visible
+    headers = {**native.JSON, **_identity(answer.asked.digest.hex(), began)}
     if answer.fault is not None:
         ended, half = answer.fault.kind.value, len(body) // 2
         match answer.fault.kind:
@@ -221,14 +218,14 @@ async def _whole(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.
                 body, written = body[:half] + GARBAGE, answer.visible // 2
             case FaultKind.RESET | FaultKind.STALL:
                 entry.status = 200
-                response = web.StreamResponse(headers={**native.JSON, **_identity(answer, began)})
+                response = web.StreamResponse(headers=headers)
                 response.content_length = len(body)
                 await response.prepare(request)
                 await response.write(body[:half])
                 entry.written = answer.visible // 2
                 return await _broken(request, entry, response, answer.fault.kind)
     entry.written, entry.status, entry.ended = written, 200, ended
-    response = web.Response(body=body, headers={**native.JSON, **_identity(answer, began)})
+    response = web.Response(body=body, headers=headers)
     await response.prepare(request)
     await response.write_eof()
     return response
@@ -236,7 +233,7 @@ async def _whole(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.
 
 async def _streamed(request: web.BaseRequest, entry: Entry, answer: Answer) -> web.StreamResponse:
     """Send the answer as events: one a write with a pace, otherwise as many as fit."""
-    headers = {**native.SSE, **_identity(answer, time.perf_counter())}
+    headers = {**native.SSE, **_identity(answer.asked.digest.hex())}
     response = web.StreamResponse(headers=headers)
     await response.prepare(request)
     entry.status = 200

@@ -59,10 +59,13 @@ class Recorded:
 class Recorder:
     """Counts requests, and remembers the last of them.
 
-    record: whether header values and bodies are kept too, up to 64 MiB of the latest
+    record:   whether header values and bodies are kept too, up to 64 MiB of the latest
+    stopping: set once we are ourselves the reason for requests to end, so that no client is
+              blamed for it
     """
 
     def __init__(self, *, record: bool = False) -> None:
+        self.stopping = False
         self._record = record
         self._active: dict[int, Entry] = {}
         self.reset()

@@ -33,35 +33,38 @@ class Running:
     recorder: Recorder
 
 
-def make_server(standin: Standin | None = None) -> web.Server:
-    """Return a protocol factory for `loop.create_server`; needs a running loop."""
-    standin = standin or Standin(Recorder())
-    return web.Server(standin.handle, handler_cancellation=True, access_log=None)
+async def start(
+    host: str = "127.0.0.1", port: int = 0, *, require_key: str = "", record: bool = False
+) -> tuple[web.ServerRunner, str, Recorder]:
+    """Serve until the runner's `cleanup`; the URL has no path. OSError: no such address to be had.
+
+    Set the recorder's `stopping` before the cleanup, or what still runs counts as 'aborted'.
+    port:        0 lets the system choose
+    require_key: the only bearer credential that is let in; '' lets all in
+    record:      keep header values and bodies in `recorded`
+    """
+    recorder = Recorder(record=record)
+    standin = Standin(recorder, require_key)
+    server = web.Server(standin.handle, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
+    await runner.setup()
+    await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+    bound = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    return runner, f"http://{shown}:{bound}", recorder
 
 
 @asynccontextmanager
 async def running(
     host: str = "127.0.0.1", port: int = 0, *, require_key: str = "", record: bool = False
 ) -> AsyncIterator[Running]:
-    """Serve while the context lasts. OSError where the address cannot be had.
-
-    port:        0 lets the system choose
-    require_key: the only bearer credential that is let in; '' lets all in
-    record:      keep header values and bodies in `recorder.recorded`
-    """
-    standin = Standin(Recorder(record=record), require_key)
-    server = make_server(standin)
-    listener = await asyncio.get_running_loop().create_server(server, host, port, backlog=BACKLOG)
-    bound = listener.sockets[0].getsockname()[1]
-    shown = f"[{host}]" if ":" in host else host
+    """Serve as `start` does, while the context lasts."""
+    runner, url, recorder = await start(host, port, require_key=require_key, record=record)
     try:
-        yield Running(f"http://{shown}:{bound}", standin.recorder)
+        yield Running(url, recorder)
     finally:
-        standin.stopping = True
-        listener.close()
-        server.pre_shutdown()
-        await server.shutdown(SHUTDOWN_SECONDS)
-        await listener.wait_closed()
+        recorder.stopping = True
+        await runner.cleanup()
 
 
 async def serve(

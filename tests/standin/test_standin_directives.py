@@ -16,6 +16,7 @@ from proxy.standin.directives import Directives, directives_of, header_of
         ("[[show-reasoning reasoning=4]]",          "",             Directives(reasoning=4, show_reasoning=True)),
         ("[[1, 2], [3, 4]] and [[wiki link]] [[]]", "",             Directives()),
         ("x[[ ]]y",                                 "",             Directives()),
+        ("[[pace=5ms first=0]]",                    "pace=0",       Directives()),
         ("",                                        "nodone=1",     Directives(nodone=True)),
     ],
 )  # fmt: skip

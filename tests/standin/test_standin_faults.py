@@ -9,7 +9,7 @@ import openai
 import pytest
 
 from proxy.standin.recording import Recorder
-from proxy.standin.server import running, serve
+from proxy.standin.server import running, serve, start
 
 NOT_JSON = r"control character|Unterminated|Expecting"
 PATH = "/v1/chat/completions"
@@ -285,6 +285,39 @@ async def test_what_is_not_served_is_refused_natively(
     assert answer.status == status
     assert sentence in told["error"]["message"]
     assert set(told["error"]) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("directive", "streamed"),
+    [("hello", False), ("hello", True), ("error=503", False), ("error=200", False), ("error=200", True)],
+)  # fmt: skip
+async def test_every_answer_carries_an_identity_and_the_operators_own_limits(
+    http, directive, streamed
+):
+    async with http.post(PATH, json=chat(f"[[{directive}]]", stream=streamed)) as answer:
+        headers = answer.headers
+    assert headers["x-request-id"].startswith("req_")
+    assert len(headers["x-request-id"]) == len("req_") + 32
+    assert int(headers["openai-processing-ms"]) >= 1
+    assert headers["x-ratelimit-limit-requests"] == "10000"
+
+
+async def test_a_started_standin_serves_until_its_runner_is_cleaned_up():
+    runner, url, recorder = await start(record=True)
+    async with aiohttp.ClientSession() as http:
+        async with http.post(url + PATH, json=chat("[[tokens=3]]")) as answer:
+            assert (await answer.json())["usage"]["completion_tokens"] == 3
+        await runner.cleanup()
+        assert recorder.stats()["tokens"]["written"] == 3
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await http.get(f"{url}/v1/models")
+
+
+async def test_an_address_that_is_taken_is_an_error():
+    async with running() as made:
+        taken = int(made.url.rsplit(":", 1)[1])
+        with pytest.raises(OSError, match="address already in use"):
+            await start("127.0.0.1", taken)
 
 
 async def test_stopping_ends_what_runs_within_a_second():
