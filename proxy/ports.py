@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence, Sized
     from contextlib import AbstractAsyncContextManager
 
     from proxy.core.principal import Principal
@@ -25,6 +25,16 @@ class Authenticator(Protocol):
 
 class CounterStore(Protocol):
     """The counters. `now` is None in production (the store's own clock), else microseconds."""
+
+    @property
+    def breaker_open(self) -> bool:
+        """The counters are known to be away: calls fail at once."""
+        ...
+
+    @property
+    def backlog(self) -> Sized:
+        """What could not be said yet."""
+        ...
 
     async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
         """Take every charge or, when a binding one does not fit, only the non-binding ones.
@@ -94,6 +104,11 @@ class Upstream(Protocol):
 
 class Journal(Protocol):
     """The decision log."""
+
+    @property
+    def dropped(self) -> int:
+        """Records lost so far."""
+        ...
 
     def write(self, record: Mapping[str, object]) -> None:
         """Enqueue one record; never waits, never raises."""

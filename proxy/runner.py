@@ -28,9 +28,10 @@ from proxy.auth.mirror import KeyMirror, follow
 from proxy.auth.pepper import ensure_pepper
 from proxy.auth.verifying import keys_of_file
 from proxy.engine import Context
+from proxy.front.admission import Admission, Rules
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
-from proxy.front.handler import Handler, Rules
+from proxy.front.handler import Handler
 from proxy.journal.writer import FileJournal, StdoutJournal
 from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
@@ -110,6 +111,7 @@ def fingerprinter(secret: bytes) -> Callable[[str], str]:
 async def work(boot: Boot, environ: Mapping[str, str]) -> None:
     """Serve until the signal to stop comes or the supervisor is gone; then drain."""
     settings = load_settings(Path(boot.file) if boot.file else None, environ, boot.flags)
+    configure_log(settings.log.level)
     metrics.use_slot(Path(boot.metrics), boot.slot)
     async with AsyncExitStack() as stack:
         worker = await Worker.make(settings, boot, environ, stack)
@@ -144,20 +146,26 @@ class Worker:
         stack.push_async_callback(store.close)
         apis = upstreams(settings.upstreams, boot.standin or None)
         stack.push_async_callback(apis.close)
+        instruments = metrics.Metrics()
+        fingerprint = fingerprinter(pepper)
         handler = Handler(
             authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
-            store=store,
-            local=MemoryStore(),
+            admission=Admission(
+                store=store,
+                local=MemoryStore(),
+                context=Context(settings.store.environment, fingerprint),
+                metrics=instruments,
+                replicas=settings.store.replicas * settings.workers,
+            ),
             rules=Rules(loaded.policies, loaded.models),
             upstreams=apis,
             journal=journal,
-            metrics=metrics.Metrics(),
+            metrics=instruments,
             chores=Chores(),
-            context=Context(settings.store.environment, fingerprinter(pepper)),
+            fingerprint=fingerprint,
             trusted=settings.trusted_networks,
             body_limit=settings.limits.body,
             body_timeout=settings.limits.body_timeout / 1e6,
-            replicas=settings.store.replicas * settings.workers,
         )
         worker = cls(settings, boot, handler)
         worker.keys = keys
@@ -184,7 +192,7 @@ class Worker:
             running = [
                 tasks.create_task(self.watcher.run()),
                 tasks.create_task(self.keys.watch()),
-                tasks.create_task(self.handler.renew()),
+                tasks.create_task(self.handler.admission.renew()),
                 tasks.create_task(self._gauge()),
                 tasks.create_task(self._parent()),
             ]
@@ -218,13 +226,13 @@ class Worker:
 
     async def _gauge(self) -> None:
         """Show the store's and the journal's state in the metrics and to the supervisor."""
-        store, instruments = self.handler.store, self.handler.metrics
+        store, instruments = self.handler.admission.store, self.handler.metrics
         told: bool | None = None
         while True:
-            up = not getattr(store, "breaker_open", False)
+            up = not store.breaker_open
             instruments.store_up.set(up)
-            instruments.store_backlog.set(len(getattr(store, "backlog", ())))
-            instruments.journal_dropped.set(getattr(self.handler.journal, "dropped", 0))
+            instruments.store_backlog.set(len(store.backlog))
+            instruments.journal_dropped.set(self.handler.journal.dropped)
             if up is not told:
                 told = up
                 self._tell(event="store", up=up)

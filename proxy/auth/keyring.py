@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -161,15 +161,14 @@ class Keyring:
 def replace_file(path: Path, text: str) -> None:
     """Put `text` in the place of a file, at once or not at all, readable by its owner only."""
     descriptor, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
+    with ExitStack() as undo:
+        undo.callback(os.unlink, draft)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)  # noqa: PTH105 - the draft is a text, as mkstemp returns it
-    except BaseException:
-        os.unlink(draft)  # noqa: PTH108 - the same
-        raise
+        undo.pop_all()
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

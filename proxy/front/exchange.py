@@ -13,14 +13,14 @@ from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from proxy.core.decision import Decision
     from proxy.core.facts import RequestFacts, Usage
     from proxy.engine import Plan
     from proxy.journal.record import Record
     from proxy.limits.buckets import Bucket
-    from proxy.limits.charges import Charged
+    from proxy.limits.charges import Charge, Charged, Receipt
+    from proxy.policy.compiled import Limit
 
 DAY = 86_400_000_000
 MOST_RETRIES = 99
@@ -46,16 +46,20 @@ class Exchange:
 
     record: Record
     began: int = field(default_factory=time.perf_counter_ns)
-    facts: RequestFacts | None = None
     plan: Plan | None = None
     charged: Charged | None = None
     local: Plan | None = None
-    decision: Decision | None = None
     prompt: int = 0
     output: int = 0
     cached: int = 0
     settling: asyncio.Task[None] | None = None
     begun: bool = False
+
+    def counted(self) -> Iterator[tuple[Limit, Charge, Receipt]]:
+        """Yield each limit that was counted, where it was, with its charge and receipt."""
+        plan = self.plan if self.local is None else self.local
+        if plan is not None and self.charged is not None:
+            yield from zip(plan.limits, plan.charges, self.charged.receipts, strict=True)
 
     def since(self) -> int:
         """Return the microseconds since the request's arrival."""
@@ -91,17 +95,12 @@ class Exchange:
 
 def entries(exchange: Exchange) -> list[LimitEntry]:
     """Return the journal's line for each limit; `charged` is what the request took in the end."""
-    plan, charged = exchange.plan, exchange.charged
-    if plan is None:
-        return []
-    counted = plan if exchange.local is None else exchange.local
-    receipts = () if charged is None else charged.receipts
     found = []
-    for limit, charge, receipt in zip(counted.limits, counted.charges, receipts, strict=True):
+    for limit, charge, receipt in exchange.counted():
         final = None
-        if receipt.taken:
+        if receipt.taken and exchange.plan is not None:
             final = engine.final_cost(
-                limit, plan.model, exchange.prompt, exchange.output, exchange.cached
+                limit, exchange.plan.model, exchange.prompt, exchange.output, exchange.cached
             )
         found.append(
             LimitEntry(
@@ -124,7 +123,7 @@ def entries(exchange: Exchange) -> list[LimitEntry]:
     return found
 
 
-def views(plan: Plan, charged: Charged) -> Sequence[LimitView]:
+def views(exchange: Exchange) -> Sequence[LimitView]:
     """Return the limits as a client may see them."""
     return [
         LimitView(
@@ -138,7 +137,7 @@ def views(plan: Plan, charged: Charged) -> Sequence[LimitView]:
             binding=charge.binding,
             largest=charge.bucket.burst if isinstance(charge.bucket, Rate) else 0,
         )
-        for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True)
+        for limit, charge, receipt in exchange.counted()
     ]
 
 

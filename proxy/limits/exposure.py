@@ -69,30 +69,37 @@ def decayed(value: float, steps: int) -> float:
 def receipt(
     bucket: Exposure, cost: int, value: float, step: int, now: int, *, fits: bool, taken: bool
 ) -> Receipt:
-    """Return the receipt of a charge that found `value` at `step`."""
-    after = value + cost if taken else value
+    """Return the receipt of a charge that found `value` as of `step`, where it was last stored.
+
+    The wait is told from what is stored: decaying what is decayed already would round otherwise
+    than the store will, and be a step off where the sum just fits.
+    """
     width = step_of(bucket)
+    current = max(now // width, step)
+    held = decayed(value, current - step)
+    after = held + cost if taken else held
     if fits:
         wait: int | None = 0
     elif cost > bucket.amount:
         wait = None
     else:
-        wait = (step + _steps_until(value, cost, bucket.amount)) * width - now
+        steps = _steps_until(value, cost, bucket.amount, current - step)
+        wait = (step + steps) * width - now
     return Receipt(
         fits=fits,
         taken=taken,
         remaining=max(0, math.floor(bucket.amount - after)),
         retry_after=wait,
-        reset=max(0, (step + _steps_until(after, 0, 1)) * width - now) if after > 1 else 0,
-        mark=step,
+        reset=max(0, (current + _steps_until(after, 0, 1, 0)) * width - now) if after > 1 else 0,
+        mark=current,
     )
 
 
-def _steps_until(value: float, cost: int, amount: int) -> int:
-    """Return the fewest steps after which `cost` fits beside what is left of `value`."""
+def _steps_until(value: float, cost: int, amount: int, least: int) -> int:
+    """Return the fewest steps, at least `least`, until `cost` fits beside the rest of `value`."""
     # The sum is rounded to doubles: half a unit in the last place beyond the amount still fits.
     room = amount - cost + math.ulp(amount) / 2
-    steps = max(0, math.ceil(STEPS * math.log2(value / room)) - 2)
+    steps = max(least, math.ceil(STEPS * math.log2(value / room)) - 2)
     while decayed(value, steps) + cost > amount:
         steps += 1
     return steps

@@ -29,6 +29,9 @@ def microseconds() -> int:
 class MemoryStore:
     """Counters of one process; fills `ports.CounterStore`. Gone when the process ends."""
 
+    breaker_open = False
+    backlog = ()
+
     def __init__(self, clock: Callable[[], int] = microseconds) -> None:
         self._clock = clock
         self._rates: dict[str, rate.State] = {}
@@ -123,8 +126,9 @@ class MemoryStore:
             case Distinct() as bucket:
                 return self._note(charge, bucket, now)
             case Exposure() as bucket:
-                value, step = self._exposure(key, bucket, now)
-                return value + cost <= bucket.amount, value, step, 0
+                stored = self._exposures.get(key, exposure.EMPTY)
+                value, _ = self._exposure(key, bucket, now)
+                return value + cost <= bucket.amount, stored.value, stored.step, 0
 
     def _note(self, charge: Charge, bucket: Distinct, now: int) -> tuple[bool, int, int, int]:
         state = self._distinct.get(charge.key) or distinct.State()
@@ -228,7 +232,7 @@ def receipt(
 
     x, y, z by kind: rate: level. budget: used, window start. rolling: total, slice, when enough
     is free. lease: held, 0, first deadline. distinct: cells in use, slice, when enough is free.
-    exposure: value, step.
+    exposure: value and step as stored.
     """
     cost, whole = bounded(charge.cost), int(x)
     match charge.bucket:

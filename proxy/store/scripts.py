@@ -30,8 +30,9 @@ class Script:
 
 
 def script(name: str) -> Script:
-    """Read one of the package's scripts."""
-    text = resources.files("proxy.store").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    """Read one of the package's scripts, what all begin with put before it."""
+    folder = resources.files("proxy.store").joinpath("lua")
+    text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 

@@ -38,13 +38,6 @@ print(json.dumps(seen))
 """
 
 
-def patient(folder):
-    """Return settings under which a busy machine is not taken for a store that is away."""
-    path = folder / "weir.yaml"
-    path.write_text("store: {deadline: 5s}\n")
-    return path
-
-
 def storm(weir, secret: str, *, processes: int, each: int, lanes: int, tokens: int = 1) -> dict:
     running = [
         subprocess.Popen(
@@ -71,11 +64,9 @@ def storm(weir, secret: str, *, processes: int, each: int, lanes: int, tokens: i
         ("{limit: l, allow: 905 tokens, per: month, by: [account]}", 7, 90),
     ],
 )
-def test_two_thousand_requests_of_four_processes_on_two_workers(
-    start, tmp_path, limit, tokens, admitted
-):
+def test_two_thousand_requests_of_four_processes_on_two_workers(start, limit, tokens, admitted):
     policy = f"policy: exact\nlimits:\n  - {limit}\n"
-    with start(exact=policy, flags={"workers": 2, "settings": patient(tmp_path)}) as weir:
+    with start(exact=policy, flags={"workers": 2}) as weir:
         _, secret = weir.issue()
         seen = storm(weir, secret, processes=4, each=500, lanes=16, tokens=tokens)
     assert seen == {200: admitted, 429: 2000 - admitted}
@@ -86,9 +77,9 @@ def test_two_thousand_requests_of_four_processes_on_two_workers(
     assert sum(charged) == admitted * {"requests": 1, "output_tokens": 7, "tokens": 10}[unit]
 
 
-def test_no_more_than_so_many_at_once_and_every_slot_comes_back(start, tmp_path):
+def test_no_more_than_so_many_at_once_and_every_slot_comes_back(start):
     policy = "policy: exact\nlimits:\n  - {limit: slots, allow: 5 concurrent, by: [account]}\n"
-    with start(exact=policy, flags={"workers": 2, "settings": patient(tmp_path)}) as weir:
+    with start(exact=policy, flags={"workers": 2}) as weir:
         _, secret = weir.issue()
         storm(weir, secret, processes=2, each=100, lanes=16)
         # One after the other there is always a free slot.

@@ -11,45 +11,13 @@
 --   6 exposure  p1 amount, p2 step (us)
 -- Returns { now, admitted, then fits, x, y, z a charge } as strings, where x y z are
 --   rate level | budget used, start | rolling total, slice, free at | lease held, 0, deadline |
---   distinct cells, slice, free at | exposure value, step
+--   distinct cells, slice, free at | exposure value and step as stored
 -- or { now, 'clock' } when a budget's four windows do not hold the server's time: nothing is taken
 -- (values may have been noted, which noting them again does not change).
 -- Stores integers as '%.0f' (Lua prints 14 digits by default) and exposures as '%.17g'.
 -- Every key expires a minute after it has become meaningless.
--- Mirrors proxy/store/memory.py and proxy/limits/*.py, but for this: a cell keeps its slice modulo
+-- Begins with common.lua. Mirrors proxy/store/memory.py and proxy/limits/*.py, but for this: a cell keeps its slice modulo
 -- 65535, so one in some thousand of the cells not seen for that long is taken for a live one.
-
-local GRACE = 60000
-local FULL = 4503599627370496 -- 2^52: a level above it is held there
-local FACTORS = {
-  0.70710678118654757, 0.8408964152537145, 0.91700404320467122, 0.9576032806985737,
-  0.97857206208770009, 0.98922801319397546, 0.99459942348363317, 0.99729605608547012,
-  0.99864711289097019, 0.99932332750265074,
-}
-local int = function(number) return string.format('%.0f', number) end
-
-local now = tonumber(ARGV[1])
-if not now then
-  local time = redis.call('TIME')
-  now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-end
-
-local function decayed(value, steps)
-  if steps <= 0 then return value end
-  local halves = math.floor(steps / 1024)
-  local rest = steps - halves * 1024
-  if halves > 1000 then return 0 end
-  value = math.ldexp(value, -halves)
-  local bit = 512
-  for i = 1, 10 do
-    if rest >= bit then
-      value = value * FACTORS[i]
-      rest = rest - bit
-    end
-    bit = bit / 2
-  end
-  return value
-end
 
 -- Forget the slices that have gone by; return total, current slice, head.
 local function advance(key, width, slices)
@@ -105,15 +73,8 @@ for i = 1, count do
   local key = KEYS[at]
   local one = { a = a, kind = kind, key = key, cost = cost, x = 0, y = 0, z = 0 }
   if kind == '1' then
-    local level, stamp = 0, 0
-    local stored = redis.call('GET', key)
-    if stored then
-      local l, s, scale = string.match(stored, '^(%d+) (%d+) (%d+)$')
-      level, stamp, scale = tonumber(l), tonumber(s), tonumber(scale)
-      if scale ~= p3 then level = math.min(FULL, math.ceil(level * p3 / scale)) end
-      level = math.max(0, level - math.max(0, now - stamp) * p2)
-    end
-    one.x, one.stamp = level, math.max(now, stamp)
+    local level, stamp = read_rate(key, p2, p3)
+    one.x, one.stamp = level, stamp
     one.fits = level + cost <= p1
   elseif kind == '2' then
     local p4, p5 = tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7])
@@ -168,16 +129,8 @@ for i = 1, count do
     one.fits = total <= p1
     if not one.fits then one.z = freed(key, p2, p3, head, total - p1) end
   else
-    local value, step = 0, math.floor(now / p2)
-    local stored = redis.call('GET', key)
-    if stored then
-      local v, s = string.match(stored, '^(%S+) (%d+)$')
-      s = tonumber(s)
-      step = math.max(step, s)
-      value = decayed(tonumber(v), step - s)
-    end
-    one.x, one.y = value, step
-    one.fits = value + cost <= p1
+    one.value, one.step, one.x, one.y = read_exposure(key, p2)
+    one.fits = one.value + cost <= p1
   end
   at = at + 1
   if not one.fits and ARGV[a + 1] == '1' then admitted = false end
@@ -191,9 +144,7 @@ for i = 1, count do
   local p2, p3 = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   if admitted or ARGV[a + 1] == '0' then
     if one.kind == '1' then
-      local level = math.min(FULL, one.x + cost)
-      redis.call('SET', key, int(level) .. ' ' .. int(one.stamp) .. ' ' .. int(p3),
-        'PX', int(math.ceil((level / p2 + one.stamp - now) / 1000) + GRACE))
+      write_rate(key, p2, p3, math.min(FULL, one.x + cost), one.stamp)
     elseif one.kind == '2' then
       redis.call('SET', key, int(one.y) .. ' ' .. int(one.x + cost),
         'PX', int(math.ceil((one.turns - now) / 1000) + GRACE))
@@ -205,8 +156,7 @@ for i = 1, count do
       redis.call('ZADD', key, int(now + p2), ARGV[a + 5])
       expire(key, p2)
     elseif one.kind == '6' then
-      redis.call('SET', key, string.format('%.17g', one.x + cost) .. ' ' .. int(one.y),
-        'PX', int(math.ceil(p2 * 1024 * 40 / 1000) + GRACE))
+      write_exposure(key, p2, one.value + cost, one.step)
     end
   end
   answer[#answer + 1] = one.fits and '1' or '0'

@@ -1,0 +1,54 @@
+"""The command `weir`: thin doors to the rooms. Exit 0 good, 1 found something, 2 bad input."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from proxy.cli.asking import doctor, explain
+from proxy.cli.keys import keys
+from proxy.cli.options import BAD
+from proxy.cli.policies import check, schema, test_
+from proxy.cli.serving import serve, standin, worker
+from proxy.core.errors import PolicyError, SettingsError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="weir")
+def cli() -> None:
+    """Weir: a gateway that stops model extraction.
+
+    \b
+    weir serve                       serve on 127.0.0.1:8080 with a local store and a stand-in model
+    weir keys issue --account acme   make a developer's key
+    weir check                       read the policy files and tell every mistake
+    weir explain wd_…                why a request was decided as it was
+    """  # noqa: D301 - \b is click's word for "keep these lines"
+
+
+for command in (serve, keys, check, test_, schema, explain, doctor, standin, worker):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command; known errors are sentences on stderr and exit code 2."""
+    try:
+        code = cli(standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
+    except (SettingsError, PolicyError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(BAD)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(BAD)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(0)
+    except OSError as error:
+        # A port that is taken, a folder that may not be written: the system's own words say it.
+        click.echo(f"weir: {error}", err=True)
+        sys.exit(BAD)
