@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from proxy.core.shape import NO_SHAPE, Shape
+
 
 class Effect(StrEnum):
     """What a decision does to a request."""
 
     ALLOW = "allow"
+    SHAPE = "shape"
+    DELAY = "delay"
     REFUSE = "refuse"
 
 
@@ -32,9 +36,13 @@ class OnStoreError(StrEnum):
 class Reason:
     """One coded sentence with numbers.
 
-    code:        'limit.exceeded', 'limit.never_fits', 'limit.shadow', 'store.unavailable', …
+    code:        'limit.exceeded', 'limit.never_fits', 'limit.shadow', 'limit.shaped',
+                 'limit.flagged', 'capability.forbidden', 'capability.required',
+                 'capability.shadow', 'standing.<level>', 'store.unavailable', …
     policy:      the policy that says so, '' where none
-    limit:       the limit in it, '' where none
+    limit:       the limit, capability or shape in it, '' where none
+    because:     the operator's own sentence for people, ''
+    says:        the code that a refused client is told, '' for `code`
     scope:       what it counts by, joined with '+': 'account', 'key+model'
     unit:        'requests', 'output_tokens', 'usd', 'concurrent', 'distinct prompts', …
     kind:        'rate', 'budget', 'rolling', 'lease', 'distinct', 'exposure'
@@ -54,15 +62,20 @@ class Reason:
     asked: int = 0
     remaining: int = 0
     retry_after: int | None = None
+    because: str = ""
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The whole: an effect, all reasons for it, and what shadow limits would have said.
 
+    reasons:     of a refusal, what refuses; else what shapes, delays or flags
     retry_after: microseconds until the request would fit every limit that refused it;
                  None when waiting does not help (or nothing was refused)
     blind:       the counters did not answer; limits were decided by their on_store_error
+    shape:       what is changed in request and answer, of all shapes the strictest
+    level:       the account's standing
     """
 
     effect: Effect
@@ -70,3 +83,5 @@ class Decision:
     shadowed: tuple[Reason, ...] = ()
     retry_after: int | None = None
     blind: bool = False
+    shape: Shape = NO_SHAPE
+    level: str = "clear"

@@ -53,6 +53,31 @@ class MethodUnknownError(RequestError):
     code, status = "route.method_unknown", 405
 
 
+class RouteClosedError(RequestError):
+    """The providers have this route; Weir does not serve it, since it could not be metered.
+
+    why: the code that the client is told, 'batches.unmetered' and the like
+    """
+
+    code, status = "route.closed", 403
+
+    def __init__(self, message: str, why: str) -> None:
+        """Keep the sentence for the client and the code that says why."""
+        super().__init__(message)
+        self.why = why
+
+
+class ObjectUnknownError(RequestError):
+    """A stored object is not there, or it is another account's: the two are told alike."""
+
+    code, status = "object.unknown", 404
+
+    def __init__(self, message: str, identity: str, *, param: str | None = None) -> None:
+        """Keep the sentence and the id that the client sent."""
+        super().__init__(message, param=param)
+        self.identity = identity
+
+
 class ModelUnknownError(RequestError):
     """No upstream is configured for this model."""
 

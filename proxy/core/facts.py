@@ -4,6 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# The knobs that matter, in all dialects by one name.
+FEATURES = frozenset(
+    {
+        "audio",
+        "background",
+        "best_of",
+        "echo",
+        "encrypted_reasoning",  # reasoning is handed out sealed, to be sent back
+        "files",
+        "images",
+        "logit_bias",
+        "logprobs",
+        "n",
+        "prediction",
+        "prefill",  # the client wrote the beginning of the answer
+        "previous_response",
+        "prompt_logprobs",
+        "reasoning",  # reasoning was asked for
+        "reasoning_text",  # and is to be shown, in full or as a summary
+        "seed",
+        "server_tools",  # tools that the provider runs itself
+        "stop",
+        "store",
+        "structured",
+        "suffix",
+        "tools",
+        "top_logprobs",
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
@@ -17,12 +47,14 @@ class RequestFacts:
     output_tokens:  the most that one choice may produce: the client's own cap, else the model's
                     reservation from the models file
     output_capped:  the client gave that cap itself
-    choices:        answers asked for (`n`)
+    choices:        answers asked for (`n`), for all prompts together
+    prompts:        prompts in one request, each with answers of its own
     reasoning:      the reasoning effort asked for ('' when not asked)
-    features:       knobs in use, from a fixed vocabulary: 'logprobs', 'top_logprobs',
-                    'logit_bias', 'tools', 'images', 'audio', 'files', 'structured',
-                    'prediction', 'seed', 'stop', 'store', 'n'
+    features:       knobs in use, of FEATURES
     wants_usage:    the client asked for the usage chunk of a stream itself
+    references:     ids of stored objects that the request builds on or reads: they must be the
+                    caller's own
+    stored:         the model API will keep the answer for later
     user:           the client's own end-user id, '' when absent
     prompt:         all text of the prompt, in order, for keyed fingerprints only
     """
@@ -35,9 +67,12 @@ class RequestFacts:
     output_tokens: int = 0
     output_capped: bool = False
     choices: int = 1
+    prompts: int = 1
     reasoning: str = ""
     features: frozenset[str] = frozenset()
     wants_usage: bool = False
+    references: tuple[str, ...] = ()
+    stored: bool = False
     user: str = field(default="", repr=False)
     prompt: str = field(default="", repr=False)
 

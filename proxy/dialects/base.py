@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from proxy.core.decision import Decision
     from proxy.core.errors import WeirError
     from proxy.core.facts import RequestFacts, Usage
+    from proxy.core.shape import Change, Shape
     from proxy.dialects.ratelimit_headers import LimitView
     from proxy.dialects.tokens import RulesOf, TokenRules
 
@@ -26,6 +27,35 @@ class Refusal:
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The request line, as far as a dialect reads it.
+
+    path:   without its query
+    object: the id of a stored object in the path, '' where there is none
+    action: what is behind that id ('cancel', 'input_items'), ''
+    query:  the query's parameters that the route lets through, decoded, in order
+    """
+
+    method: str = "POST"
+    path: str = ""
+    object: str = ""
+    action: str = ""
+    query: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """What goes upstream.
+
+    body:    the client's bytes, but for what metering injects and the shape changes
+    changes: what the shape changed, for the client and the record
+    """
+
+    body: bytes
+    changes: tuple[Change, ...] = ()
 
 
 class AnswerReader(Protocol):
@@ -49,6 +79,21 @@ class AnswerReader(Protocol):
     @property
     def errored(self) -> bool:
         """The provider reported an error: in mid-stream, in the body, or by its status."""
+        ...
+
+    @property
+    def cut(self) -> bool:
+        """The shape ended the answer: what the client got is whole, the rest is not wanted."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """The answer only says that the work goes on; its cost is not known yet."""
+        ...
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The ids of stored objects in what `feed` and `end` have returned so far."""
         ...
 
     @property
@@ -77,28 +122,28 @@ class AnswerReader(Protocol):
 
 
 class Dialect(Protocol):
-    """One wire format at one route."""
+    """One wire format at one route, or at a few that belong together."""
 
     @property
     def NAME(self) -> str:  # noqa: N802 - a module's constant
-        """The dialect's name, as in `RequestFacts.dialect`."""
+        """The dialect's name, as in `RequestFacts.dialect`: 'openai.chat'."""
         ...
 
-    def read(self, body: bytes, rules_of: RulesOf) -> tuple[RequestFacts, ...]:
-        """Return what the body asks for, never empty; raises RequestError and nothing else."""
+    def read(self, body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]:
+        """Return what is asked for, never empty; raises RequestError and nothing else."""
         ...
 
-    def forward(self, body: bytes, facts: RequestFacts) -> bytes:
-        """Return the body for the upstream: the client's bytes, but for what metering injects.
+    def forward(self, body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:
+        """Return the body for the upstream: the client's bytes, but for what must change.
 
-        `body` is one that `read` accepted, `facts` what it returned.
+        `body` is one that `read` accepted, `facts` what it returned. Never raises.
         """
         ...
 
     def answer(
-        self, facts: RequestFacts, rules: TokenRules, content_type: str, status: int
+        self, facts: RequestFacts, rules: TokenRules, content_type: str, status: int, shape: Shape
     ) -> AnswerReader:
-        """Return a reader for an answer with this head.
+        """Return a reader for an answer with this head, which applies the shape.
 
         Raises UpstreamGarbageError where the content type is none that the dialect can meter.
         """
@@ -117,4 +162,8 @@ class Dialect(Protocol):
 
     def error(self, err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> Refusal:
         """Return the native error; `allow` lists the methods of a path met with another one."""
+        ...
+
+    def headers(self, views: Sequence[LimitView], now: int) -> tuple[tuple[str, str], ...]:
+        """Return the rate-limit headers of an answer; `now`: microseconds since the epoch."""
         ...

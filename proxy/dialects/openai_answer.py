@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects.openai_usage import NO_USAGE, merge_usage, parse_answer, tally_choice
+from proxy.dialects.openai_trim import CHAT
+from proxy.dialects.openai_usage import NO_USAGE, indexed, merge_usage, parse_answer
 from proxy.dialects.tokens import Tally
 
 if TYPE_CHECKING:
+    from proxy.dialects.openai_trim import Form
     from proxy.dialects.openai_usage import Reported
 
 MAX_JSON = 64 * 1024 * 1024
 
 # The text fields of an answer that has not come to its end, so far as they have come.
 _PARTIAL = re.compile(
-    rb'"(?:content|reasoning_content|reasoning|refusal|name|arguments|input|transcript)"\s*:\s*'
+    rb'"(?:content|reasoning_content|reasoning|refusal|name|arguments|input|transcript|text)"\s*:\s*'
     rb'"([^"\\]*(?:\\.[^"\\]*)*)',
     re.DOTALL,
 )
@@ -26,12 +28,17 @@ _PARTIAL = re.compile(
 class JsonReader:
     """A JSON body: passed through as it comes, and a copy kept to read the usage at the end."""
 
+    cut = pending = False
+    objects: tuple[str, ...] = ()
+
     __slots__ = (
-        "_complete", "_counter", "_errored", "_finished", "_kept", "_reported", "_size", "_tokens",
+        "_complete", "_counter", "_errored", "_finished", "_form", "_kept", "_reported", "_size",
+        "_tokens",
     )  # fmt: skip
 
-    def __init__(self, counter: str) -> None:
+    def __init__(self, counter: str, form: Form = CHAT) -> None:
         self._counter = counter
+        self._form = form
         self._kept: list[bytes] = []
         self._size = 0
         self._reported: Reported = NO_USAGE
@@ -74,14 +81,8 @@ class JsonReader:
             return b""
         body = parse_answer(b"".join(self._kept))
         tally = Tally(self._counter)
-        choices = body.get("choices")
-        for choice in choices if isinstance(choices, list) else ():
-            if not isinstance(choice, dict):
-                raise UpstreamGarbageError("The answer has a choice that is none.")
-            index = choice.get("index", 0)
-            if not isinstance(index, int):
-                raise UpstreamGarbageError("A choice of the answer has no index.")
-            tally_choice(tally, index, choice.get("message"))
+        for index, choice in indexed(body.get("choices")):
+            self._form.count(tally, index, choice.get(self._form.message))
             reason = choice.get("finish_reason")
             if isinstance(reason, str):
                 self._finished[index] = reason
@@ -105,6 +106,9 @@ class JsonReader:
 
 class OpaqueReader:
     """A body that is passed on unread: errors of the provider, and routes that are not metered."""
+
+    cut = pending = False
+    objects: tuple[str, ...] = ()
 
     __slots__ = ("_complete", "_errored")
 

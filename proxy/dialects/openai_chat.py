@@ -1,32 +1,52 @@
 """OpenAI chat completions: `POST /v1/chat/completions`, JSON and server-sent events.
 
-Bytes pass through unchanged but for `stream_options.include_usage`, which a stream is given so
-that its usage is known; the chunk that it brings is hidden from a client that did not ask.
+Unshaped, bytes pass through unchanged but for `stream_options.include_usage`, which a stream is
+given so that its usage is known; the chunk that it brings is hidden from a client that did not ask.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import RequestError, UpstreamGarbageError
 from proxy.core.facts import RequestFacts
-from proxy.dialects import splice
-from proxy.dialects.openai_answer import JsonReader, OpaqueReader
+from proxy.dialects.base import Forwarded
+from proxy.dialects.draft import Draft, lower_effort
 from proxy.dialects.openai_errors import error, refuse
-from proxy.dialects.openai_prompt import read_prompt, tokens_of, wrong_type
-from proxy.dialects.openai_stream import StreamReader
+from proxy.dialects.openai_fields import (
+    check_number,
+    flag,
+    integer,
+    model_of,
+    positive,
+    string,
+    wants_usage,
+)
+from proxy.dialects.openai_forward import shape_common, with_usage
+from proxy.dialects.openai_prompt import read_prompt, tokens_of
+from proxy.dialects.openai_reader import reader_of
+from proxy.dialects.openai_trim import CHAT
+from proxy.dialects.ratelimit_headers import headers
 from proxy.dialects.strict_json import parse_object
 
 if TYPE_CHECKING:
-    from proxy.dialects.base import AnswerReader
+    from proxy.core.shape import Shape
+    from proxy.dialects.base import AnswerReader, Call
     from proxy.dialects.tokens import RulesOf, TokenRules
 
-__all__ = ["NAME", "answer", "error", "forward", "read", "refuse"]
+__all__ = ["NAME", "answer", "error", "forward", "headers", "read", "refuse"]
 
 NAME = "openai.chat"
-MAX_MODEL = 256
 MAX_CHOICES = 128
 MAX_EFFORT = 32
+# A server may heed either name of the cap; the first is the one that OpenAI means now.
+CAPS = ("max_completion_tokens", "max_tokens")
+STRIPPED = {
+    "logprobs": ("logprobs", "top_logprobs"),
+    "logit_bias": ("logit_bias",),
+    "prompt_logprobs": ("prompt_logprobs",),
+    "seed": ("seed",),
+    "echo": ("echo",),
+}
 
 # Knobs that are in use when they are truthy, or when they are there at all.
 _TRUTHY = (
@@ -38,27 +58,33 @@ _TRUTHY = (
     ("prediction", "prediction"),
     ("stop", "stop"),
     ("store", "store"),
+    ("echo", "echo"),
 )
+_THERE = ("seed", "prompt_logprobs")
 
 
-def read(body: bytes, rules_of: RulesOf) -> tuple[RequestFacts, ...]:
+def read(
+    body: bytes,
+    rules_of: RulesOf,
+    call: Call,  # noqa: ARG001 - all of it is in the body
+) -> tuple[RequestFacts, ...]:
     """Return the facts of a chat request; raises RequestError and nothing else."""
     asked = parse_object(body)
-    model = read_model(asked)
+    model = model_of(asked)
     rules = rules_of(model)
-    stream = _flag(asked, "stream")
-    wants_usage = _wants_usage(asked)
-    choices = _positive(asked, "n") or 1
-    if choices > MAX_CHOICES:
-        raise RequestError(f"Invalid 'n': expected an integer of at most {MAX_CHOICES}.", param="n")
-    # A server may heed either name of the cap: the larger one is what could be produced.
-    cap = max(_positive(asked, "max_completion_tokens"), _positive(asked, "max_tokens"))
-    reasoning = _string(asked, "reasoning_effort")
-    if len(reasoning) > MAX_EFFORT:
-        raise RequestError("Invalid 'reasoning_effort': too long.", param="reasoning_effort")
-    user = _string(asked, "safety_identifier") or _string(asked, "user")
+    stream = flag(asked, "stream")
+    asks_usage = wants_usage(asked)
+    choices = positive(asked, "n", MAX_CHOICES) or 1
+    best_of = positive(asked, "best_of", MAX_CHOICES)
+    cap = max(positive(asked, name) for name in CAPS)
+    _check_knobs(asked)
+    reasoning = effort_of(asked)
+    user = string(asked, "safety_identifier") or string(asked, "user")
     prompt = read_prompt(asked)
     text = prompt.text()
+    features = _features(asked, prompt.features, choices, reasoning)
+    if best_of > 1:
+        features |= {"best_of"}
     return (
         RequestFacts(
             dialect=NAME,
@@ -67,123 +93,86 @@ def read(body: bytes, rules_of: RulesOf) -> tuple[RequestFacts, ...]:
             prompt_tokens=tokens_of(prompt, text, rules.counter),
             output_tokens=min(cap or rules.reserve_output_tokens, rules.max_output_tokens),
             output_capped=cap > 0,
-            choices=choices,
+            choices=max(choices, best_of),
             reasoning=reasoning,
-            features=_features(asked, prompt.features, choices),
-            wants_usage=stream and wants_usage,
+            features=features,
+            wants_usage=stream and asks_usage,
             user=user,
             prompt=text,
         ),
     )
 
 
-def read_model(asked: dict[str, object]) -> str:
-    """Return the model's name; raises RequestError."""
-    model = asked.get("model")
-    if model is None or model == "":
-        raise RequestError("you must provide a model parameter", param="model")
-    if not isinstance(model, str):
-        raise wrong_type("model", "a string", model)
-    if len(model) > MAX_MODEL:
-        raise RequestError(
-            f"Invalid 'model': string too long. Expected at most {MAX_MODEL} characters.",
-            param="model",
-        )
-    return model
+def effort_of(asked: dict[str, object]) -> str:
+    """Return the reasoning effort that is asked for, by either name; raises RequestError."""
+    effort = string(asked, "reasoning_effort", MAX_EFFORT)
+    reasoning = asked.get("reasoning")
+    if not effort and isinstance(reasoning, dict):
+        effort = string(reasoning, "effort", MAX_EFFORT)
+    return effort
 
 
-def forward(body: bytes, facts: RequestFacts) -> bytes:
-    """Return the bytes for the upstream: the client's, with a stream's usage asked for."""
-    if not facts.stream or facts.wants_usage:
-        return body
-    # Without an escape that could spell a letter, a key that is not seen is not there.
-    if b'"stream_options"' not in body and b"\\u00" not in body:
-        return splice.add_member(body, "stream_options", b'{"include_usage":true}')
-    for member in splice.members(body):
-        if member.name == "stream_options":
-            options = body[member.value : member.end]
-            value = (
-                splice.set_member(options, "include_usage", b"true")
-                if options.startswith(b"{")
-                else b'{"include_usage":true}'
-            )
-            return body[: member.value] + value + body[member.end :]
-    return splice.add_member(body, "stream_options", b'{"include_usage":true}')
+def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:
+    """Return what goes upstream: the client's bytes, shaped, with a stream's usage asked for."""
+    if shape.body_empty:
+        return Forwarded(with_usage(body, facts))
+    draft = Draft(body)
+    shape_common(draft, facts, shape, STRIPPED, CAPS)
+    draft.clamp("top_logprobs", shape.top_logprobs)
+    _lower_effort(draft, shape)
+    if shape.hide_reasoning and facts.reasoning != "none":
+        # Some servers show it without being asked.
+        draft.note("hide", "reasoning")
+    draft.body = with_usage(draft.body, facts)
+    return draft.forwarded()
 
 
-def answer(facts: RequestFacts, rules: TokenRules, content_type: str, status: int) -> AnswerReader:
+def answer(
+    facts: RequestFacts, rules: TokenRules, content_type: str, status: int, shape: Shape
+) -> AnswerReader:
     """Return the reader for an answer with this head, by what it is, not by what was asked.
 
     Raises UpstreamGarbageError where the content type is none that could be metered.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
-        return OpaqueReader(errored=True)
-    media = content_type.partition(";")[0].strip().lower()
-    match media:
-        case "text/event-stream":
-            stream = True
-        case "" | "text/plain" | "application/octet-stream":
-            stream = facts.stream
-        case _ if media == "application/json" or media.endswith("+json"):
-            stream = False
-        case _:
-            raise UpstreamGarbageError("The answer's content type is no chat completion's.")
-    if stream:
-        return StreamReader(rules.counter, hide_usage=not facts.wants_usage, choices=facts.choices)
-    return JsonReader(rules.counter)
+    return reader_of(CHAT, facts, rules, content_type, status, shape)
 
 
-def _features(asked: dict[str, object], media: set[str], choices: int) -> frozenset[str]:
+def _check_knobs(asked: dict[str, object]) -> None:
+    """Raise RequestError where a knob that a shape may turn cannot be read."""
+    flag(asked, "logprobs")
+    integer(asked, "top_logprobs")
+    check_number(asked, "temperature")
+
+
+def _features(
+    asked: dict[str, object], media: set[str], choices: int, reasoning: str
+) -> frozenset[str]:
     features = media
     for name, feature in _TRUTHY:
         if asked.get(name):
             features.add(feature)
-    if asked.get("seed") is not None:
-        features.add("seed")
+    for name in _THERE:
+        if asked.get(name) is not None:
+            features.add(name)
     if choices > 1:
         features.add("n")
+    if reasoning not in ("", "none"):
+        features.add("reasoning")
     response_format = asked.get("response_format")
     if isinstance(response_format, dict) and response_format.get("type") != "text":
         features.add("structured")
     return frozenset(features)
 
 
-def _flag(asked: dict[str, object], name: str) -> bool:
-    value = asked.get(name)
-    if value is None or isinstance(value, bool):
-        return value is True
-    raise wrong_type(name, "a boolean", value)
-
-
-def _wants_usage(asked: dict[str, object]) -> bool:
-    options = asked.get("stream_options")
-    if options is None:
-        return False
-    if not isinstance(options, dict):
-        raise wrong_type("stream_options", "an object", options)
-    value = options.get("include_usage")
-    if value is None or isinstance(value, bool):
-        return value is True
-    raise wrong_type("stream_options.include_usage", "a boolean", value)
-
-
-def _positive(asked: dict[str, object], name: str) -> int:
-    value = asked.get(name)
-    if value is None:
-        return 0
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise wrong_type(name, "an integer", value)
-    if value < 1:
-        raise RequestError(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= 1.", param=name
-        )
-    return value
-
-
-def _string(asked: dict[str, object], name: str) -> str:
-    value = asked.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong_type(name, "a string", value)
-    return value
+def _lower_effort(draft: Draft, shape: Shape) -> None:
+    asked = draft.asked.get("reasoning_effort")
+    lowered = lower_effort(asked, shape.effort)
+    if lowered is not None:
+        draft.set("reasoning_effort", lowered)
+        draft.note("clamp", "effort", asked, lowered)
+    reasoning = draft.asked.get("reasoning")
+    if isinstance(reasoning, dict):
+        lowered = lower_effort(reasoning.get("effort"), shape.effort)
+        if lowered is not None:
+            draft.note("clamp", "effort", reasoning["effort"], lowered)
+            draft.set("reasoning", reasoning | {"effort": lowered})

@@ -19,7 +19,9 @@ from proxy.core.errors import (
     CredentialsRevokedError,
     MethodUnknownError,
     ModelUnknownError,
+    ObjectUnknownError,
     RequestError,
+    RouteClosedError,
     RouteUnknownError,
     StoreUnavailableError,
     UpstreamGarbageError,
@@ -43,6 +45,7 @@ SERVER = "server_error"
 MAX_ECHO = 200
 
 _JSON = ("content-type", "application/json")
+_FINAL = (("x-should-retry", "false"),)
 _RETRY = (("x-should-retry", "true"), ("retry-after", "1"))
 
 # What is said of failures that are not the client's: nothing of the upstream's own words.
@@ -111,6 +114,11 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
             )
             native = "method_not_supported"
             headers = (("allow", ", ".join(allow)),) if allow else ()
+        case RouteClosedError():
+            message, native = err.message, err.why
+            headers = _FINAL
+        case ObjectUnknownError():
+            message, param, native = err.message, err.param, None
         case RequestError():
             message, param = err.message, err.param
             native = "model_not_found" if isinstance(err, ModelUnknownError) else code
@@ -125,7 +133,7 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
 
 def _waiting(told: Told) -> tuple[tuple[str, str], ...]:
     if told.wait is None:
-        return (("x-should-retry", "false"),)
+        return _FINAL
     seconds = str(min(-(-told.wait // 1_000_000), 60))
     reset = ("x-ratelimit-reset", told.wait_text)
     if told.patient:

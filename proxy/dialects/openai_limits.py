@@ -1,4 +1,7 @@
-"""The sentence of a refusal: which limit, how much, how long. OpenAI's words where it has them."""
+"""The sentence of a refusal: which rule, how much, how long. OpenAI's words where it has them.
+
+What waiting cannot mend is told first: an account under review, then what is not allowed at all.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,10 @@ _UNITS = {
     "output_tokens": "output tokens",
     "usd": "dollars",
     "concurrent": "concurrent requests",
+}
+_CAPABILITIES = {
+    "capability.forbidden": "Your request uses what is not allowed here.",
+    "capability.required": "Your request lacks what is required here.",
 }
 _PERIODS = {MINUTE: "min", HOUR: "hour", DAY: "day", 7 * DAY: "week"}
 _INITIALS = {
@@ -60,10 +67,14 @@ class Told:
 def told_of(
     decision: Decision, model: str, org: str, decision_id: str, views: Sequence[LimitView]
 ) -> Told:
-    """Return what to say: of a limit that never fits, else of the longest wait."""
+    """Return what to say: of what is final, else of the longest wait."""
+    final = _forbidden(decision.reasons, decision_id)
+    if final is not None:
+        return final
     exceeded = [reason for reason in decision.reasons if reason.code == "limit.exceeded"]
     never = [reason for reason in decision.reasons if reason.code == "limit.never_fits"]
     blind = [reason for reason in decision.reasons if reason.code == "store.unavailable"]
+    full = [reason for reason in decision.reasons if reason.code == "delay.full"]
     subject = f"{model} in organization {org}" if model else f"organization {org}"
     if never:
         return _never_fits(never[0], subject, decision_id, views)
@@ -79,9 +90,45 @@ def told_of(
             "store.unavailable",
             SECOND,
         )
+    if full:
+        return _delay_full(full[0], subject, decision_id)
     code = decision.reasons[0].code if decision.reasons else "request.refused"
     message = f"Your request for {subject} was refused: {code}. (decision {decision_id})"
     return Told(429, message, "requests", code, decision.retry_after)
+
+
+def _forbidden(reasons: Sequence[Reason], decision_id: str) -> Told | None:
+    """Return what to say of a refusal for good; None where the reasons are limits."""
+    for reason in reasons:
+        if reason.code.startswith("standing."):
+            message = (
+                "This account is under review, and its requests are not served at the moment. "
+                "Please ask the operator of this gateway and quote the decision. "
+                f"(decision {decision_id})"
+            )
+            code = reason.says or "account_under_review"
+            return Told(403, message, "permission_error", code, None)
+    for reason in reasons:
+        if reason.code in _CAPABILITIES:
+            because = reason.because or _CAPABILITIES[reason.code]
+            rule = f"{reason.policy}/{reason.limit}"
+            message = f"{_sentence(because)} (rule {rule}, decision {decision_id})"
+            return Told(403, message, "permission_error", reason.says or reason.code, None)
+    return None
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _delay_full(reason: Reason, subject: str, decision_id: str) -> Told:
+    wait = SECOND if reason.retry_after is None else reason.retry_after
+    message = (
+        f"Too many requests for {subject} are waiting already. "
+        f"Please try again in {go_duration(wait)}. (decision {decision_id})"
+    )
+    return Told(429, message, "requests", reason.says or reason.code, wait)
 
 
 def _never_fits(reason: Reason, subject: str, decision_id: str, views: Sequence[LimitView]) -> Told:
@@ -93,7 +140,7 @@ def _never_fits(reason: Reason, subject: str, decision_id: str, views: Sequence[
         f"The largest request that fits is {_amount(reason, largest)}. "
         f"{_signed(reason, decision_id)}"
     )
-    return Told(429, message, _type(reason), "request_too_large_for_limit", None)
+    return Told(429, message, _type(reason), reason.says or "request_too_large_for_limit", None)
 
 
 def _exceeded(
@@ -113,9 +160,10 @@ def _exceeded(
     what = _what(reason, _view_of(reason, views))
     if reason.unit == "usd" or reason.kind in ("budget", "exposure"):
         message = f"You exceeded your current quota for {subject} on {what}: {numbers}"
-        return Told(429, message, "insufficient_quota", "insufficient_quota", wait)
+        code = reason.says or "insufficient_quota"
+        return Told(429, message, "insufficient_quota", code, wait)
     message = f"Rate limit reached for {subject} on {what}: {numbers}"
-    return Told(429, message, _type(reason), "rate_limit_exceeded", wait)
+    return Told(429, message, _type(reason), reason.says or "rate_limit_exceeded", wait)
 
 
 def _view_of(reason: Reason, views: Sequence[LimitView]) -> LimitView | None:

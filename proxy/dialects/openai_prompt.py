@@ -15,6 +15,7 @@ from hashlib import blake2b
 import orjson
 
 from proxy.core.errors import RequestError
+from proxy.dialects.openai_fields import wrong_type
 from proxy.dialects.tokens import count_words, twelfths, whole
 
 FRAME = 3
@@ -98,17 +99,6 @@ def read_prompt(asked: dict[str, object]) -> Prompt:
             prompt.say(orjson.dumps(value).decode())
     _read_prediction(prompt, asked.get("prediction"))
     return prompt
-
-
-def wrong_type(param: str, expected: str, value: object) -> RequestError:
-    """Return the error for a field of the wrong type; it names the type, never the value."""
-    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string"}
-    names |= {list: "an array", dict: "an object", type(None): "null"}
-    return RequestError(
-        f"Invalid type for '{param}': expected {expected}, "
-        f"but got {names.get(type(value), 'something else')} instead.",
-        param=param,
-    )
 
 
 def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> None:

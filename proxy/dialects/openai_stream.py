@@ -1,4 +1,4 @@
-"""The reader of a streamed chat completion: chunks as server-sent events."""
+"""The reader of a streamed completion, of chat or legacy: chunks as server-sent events."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ import orjson
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
 from proxy.dialects import splice
-from proxy.dialects.openai_usage import NO_USAGE, merge_usage, parse_answer, tally_choice
+from proxy.dialects.openai_fields import dumped
+from proxy.dialects.openai_trim import CHAT
+from proxy.dialects.openai_usage import NO_USAGE, merge_usage, parse_answer
 from proxy.dialects.sse import SseSplitter, data_of, with_data
 from proxy.dialects.tokens import Tally
 
 if TYPE_CHECKING:
+    from proxy.dialects.openai_shaped_stream import ChunkShaper
+    from proxy.dialects.openai_trim import Form
     from proxy.dialects.openai_usage import Reported
 
 MAX_THREADS = 10_000
@@ -26,27 +30,43 @@ class StreamReader:
     hide_usage: the client did not ask for usage: the usage chunk is held back, and `usage` is cut
                 out of all others
     choices:    how many must have finished for an end without `[DONE]` to be one
+    form:       how its choices say what they say
+    shaper:     what a shape changes; None: nothing
     """
 
+    pending = False
+    objects: tuple[str, ...] = ()
+
     __slots__ = (
-        "_choices", "_closed", "_complete", "_errored", "_finished", "_held", "_hide",
-        "_reported", "_splitter", "_tally",
+        "_choices", "_closed", "_complete", "_count", "_cut", "_errored", "_finished", "_held",
+        "_hide", "_reported", "_said", "_shaper", "_splitter", "_tally",
     )  # fmt: skip
 
-    def __init__(self, counter: str, *, hide_usage: bool, choices: int = 1) -> None:
+    def __init__(
+        self,
+        counter: str,
+        *,
+        hide_usage: bool,
+        choices: int = 1,
+        form: Form = CHAT,
+        shaper: ChunkShaper | None = None,
+    ) -> None:
         self._tally = Tally(counter)
+        self._said, self._count = form.delta, form.count
+        self._shaper = shaper
         self._hide = hide_usage
         self._choices = choices
         self._splitter = SseSplitter()
         self._reported: Reported = NO_USAGE
-        self._finished: dict[int, str] = {}
-        self._complete = self._errored = self._closed = False
+        self._finished: dict[int, str] = {} if shaper is None else shaper.finished
+        self._complete = self._errored = self._closed = self._cut = False
         self._held = b""
 
     @property
     def usage(self) -> Usage:
         """Tokens so far."""
-        return Usage(*self._reported, relayed=self._tally.tokens)
+        counted = self._tally if self._shaper is None else self._shaper
+        return Usage(*self._reported, relayed=counted.tokens)
 
     @property
     def complete(self) -> bool:
@@ -59,6 +79,11 @@ class StreamReader:
         return self._errored
 
     @property
+    def cut(self) -> bool:
+        """The shape ended the answer."""
+        return self._cut
+
+    @property
     def finish_reasons(self) -> tuple[str, ...]:
         """Why each choice ended, by its index."""
         return tuple(self._finished[index] for index in sorted(self._finished))
@@ -67,18 +92,21 @@ class StreamReader:
         """Take bytes and return the events that they complete."""
         if self._closed or self._complete:
             return b""  # what comes after [DONE] is read by nobody, and would not be metered
-        out = []
         events = self._splitter.feed(chunk)
+        give = self._pass if self._shaper is None else self._shape
+        if len(events) == 1 and not self._splitter.overflowed:
+            return give(events[0])  # as most chunks are
+        out = []
         try:
             for event in events:
-                out.append(self._pass(event))  # noqa: PERF401 - kept if one raises
+                out.append(give(event))  # noqa: PERF401 - kept if one raises
         except UpstreamGarbageError:
             self._held = b"".join(out)
             raise
         if self._splitter.overflowed:
             self._held = b"".join(out)
             raise UpstreamGarbageError("An event of the answer is too large.")
-        return out[0] if len(out) == 1 else b"".join(out)
+        return b"".join(out)
 
     def end(self) -> bytes:
         """Say that the upstream closed; a stream cut short is given the ending of a broken one."""
@@ -89,7 +117,8 @@ class StreamReader:
         if rest:
             try:
                 # The empty line that the upstream owed, so that nothing of ours runs into it.
-                last = self._pass(rest + b"\n\n")
+                give = self._pass if self._shaper is None else self._shape
+                last = give(rest + b"\n\n")
             except UpstreamGarbageError:
                 return self.broken("The answer was cut short.", "upstream.reset")
         if self._errored or self._complete:
@@ -122,12 +151,54 @@ class StreamReader:
             chunk = parse_answer(data)
             choices = chunk.get("choices")
             if choices:
-                self._count(choices)
+                self._count_choices(choices)
             if chunk.get("error"):
                 self._errored = True
             if "usage" in chunk:
                 return self._pass_usage(event, data, chunk)
         return event
+
+    def _shape(self, event: bytes) -> bytes:
+        """Return what the client shall see of an event under the shape, and note what it says."""
+        assert self._shaper is not None
+        if self._complete:
+            return b""
+        data = data_of(event)
+        if not data:
+            return event
+        if data.startswith(b"[DONE]"):
+            self._complete = True
+            self._shaper.rest()
+            if not self._shaper.spent:
+                return self._shaper.given(null_usage=not self._hide) + event
+            self._cut = True
+            return self._shaper.ending(self._reported)
+        chunk = parse_answer(data)
+        self._reported = merge_usage(self._reported, chunk.get("usage"))
+        choices = chunk.get("choices")
+        changed = self._shaper.shape(chunk)
+        if self._shaper.threads + len(self._finished) > MAX_THREADS:
+            raise UpstreamGarbageError("The answer has too many choices.")
+        if chunk.get("error"):
+            self._errored = True
+        before = self._shaper.given(null_usage=not self._hide)
+        shown = self._shown(event, data, chunk, changed=changed, spoke=bool(choices))
+        if not self._shaper.spent:
+            return before + shown
+        self._cut = self._complete = True
+        return before + shown + self._shaper.ending(self._reported)
+
+    def _shown(
+        self, event: bytes, data: bytes, chunk: dict[str, object], *, changed: bool, spoke: bool
+    ) -> bytes:
+        if not changed:
+            return self._pass_usage(event, data, chunk) if "usage" in chunk else event
+        if self._hide:
+            chunk.pop("usage", None)
+        silent = spoke and not chunk.get("choices")
+        if silent and chunk.get("usage") is None and not chunk.get("error"):
+            return b""
+        return with_data(event, dumped(chunk))
 
     def _pass_usage(self, event: bytes, data: bytes, chunk: dict[str, object]) -> bytes:
         usage = chunk["usage"]
@@ -141,7 +212,7 @@ class StreamReader:
             return b""
         return with_data(event, splice.remove_member(data, "usage"))
 
-    def _count(self, choices: object) -> None:
+    def _count_choices(self, choices: object) -> None:
         if not isinstance(choices, list):
             raise UpstreamGarbageError("A chunk of the answer has no list of choices.")
         for choice in choices:
@@ -150,7 +221,7 @@ class StreamReader:
             index = choice.get("index", 0)
             if not isinstance(index, int):
                 raise UpstreamGarbageError("A choice of the answer has no index.")
-            tally_choice(self._tally, index, choice.get("delta"))
+            self._count(self._tally, index, choice.get(self._said))
             reason = choice.get("finish_reason")
             if isinstance(reason, str):
                 self._finished[index] = reason

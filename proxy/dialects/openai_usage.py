@@ -10,6 +10,10 @@ import orjson
 from proxy.core.errors import UpstreamGarbageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from proxy.core.facts import RequestFacts
+    from proxy.core.shape import Shape
     from proxy.dialects.tokens import Tally
 
 # Prompt, output, reasoning and cached tokens, as `core.facts.Usage` begins.
@@ -19,6 +23,7 @@ NO_USAGE: Reported = (None, None, None, None)
 MAX_TOKENS = 1_000_000_000
 
 _TEXTS = ("reasoning_content", "reasoning", "refusal")
+CALL_TEXTS = ("name", "arguments", "input")
 
 
 def parse_answer(data: bytes) -> dict[str, object]:
@@ -55,6 +60,21 @@ def merge_usage(before: Reported, usage: object) -> Reported:
     return prompt, output, reasoning, cached
 
 
+def counted_usage(prompt: int, output: int) -> dict[str, int]:
+    """Return the usage to tell of an answer that a shape ended."""
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": output,
+        "total_tokens": prompt + output,
+    }
+
+
+def most_choices(facts: RequestFacts, shape: Shape) -> int | None:
+    """Return the number of choices that an answer may have; None where it is not limited."""
+    most = None if shape.n is None else shape.n * facts.prompts
+    return None if most is None or most >= facts.choices else most
+
+
 def tally_choice(tally: Tally, index: int, said: object) -> None:
     """Count the text of a delta or message of one choice."""
     if said is None:
@@ -70,23 +90,27 @@ def tally_choice(tally: Tally, index: int, said: object) -> None:
         _tally_rest(tally, index, said)
 
 
-def _tally_rest(tally: Tally, index: int, said: dict[str, object]) -> None:
-    for name in _TEXTS:
-        text = said.get(name)
-        if text:
-            _tally_leaves(tally, (index, name), text)
-    calls = said.get("tool_calls")
-    if calls:
-        _tally_calls(tally, index, calls)
-    legacy = said.get("function_call")
-    if isinstance(legacy, dict):
-        _tally_call(tally, (index, "function_call"), legacy)
-    audio = said.get("audio")
-    if isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
-        tally.add((index, "transcript"), audio["transcript"])
+def tally_text(tally: Tally, index: int, said: object) -> None:
+    """Count the text of one choice of a legacy completion."""
+    if isinstance(said, str):
+        tally.add(index, said)
+    elif said is not None:
+        raise UpstreamGarbageError("A choice of the answer says nothing that can be read.")
 
 
-def _tally_calls(tally: Tally, index: int, calls: object) -> None:
+def indexed(choices: object) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield an answer's choices with their indexes; raises UpstreamGarbageError."""
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            raise UpstreamGarbageError("The answer has a choice that is none.")
+        index = choice.get("index", 0)
+        if not isinstance(index, int):
+            raise UpstreamGarbageError("A choice of the answer has no index.")
+        yield index, choice
+
+
+def numbered_calls(calls: object) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield tool calls, or pieces of them, with their numbers; raises UpstreamGarbageError."""
     if not isinstance(calls, list):
         raise UpstreamGarbageError("The answer's tool calls are no list.")
     for position, call in enumerate(calls):
@@ -95,30 +119,57 @@ def _tally_calls(tally: Tally, index: int, calls: object) -> None:
         number = call.get("index", position)
         if not isinstance(number, int):
             raise UpstreamGarbageError("A tool call of the answer has no index.")
-        for kind in ("function", "custom"):
-            inner = call.get(kind)
-            if isinstance(inner, dict):
-                _tally_call(tally, (index, number), inner)
+        yield number, call
 
 
-def _tally_call(tally: Tally, thread: tuple[object, ...], call: dict[str, object]) -> None:
-    for name in ("name", "arguments", "input"):
-        text = call.get(name)
-        if isinstance(text, str):
-            tally.add((*thread, name), text)
+def call_pieces(
+    thread: tuple[object, ...], call: dict[str, object]
+) -> Iterator[tuple[tuple[object, ...], str]]:
+    """Yield the texts of a tool call with their threads."""
+    for kind in ("function", "custom"):
+        inner = call.get(kind)
+        if isinstance(inner, dict):
+            for name in CALL_TEXTS:
+                text = inner.get(name)
+                if isinstance(text, str):
+                    yield (*thread, name), text
 
 
-def _tally_leaves(tally: Tally, thread: tuple[object, ...], value: object) -> None:
-    """Count all strings in a value: some servers send parts where others send a string."""
+def leaves(value: object) -> Iterator[str]:
+    """Yield all strings in a value: some servers send parts where others send a string."""
     left = [value]
     while left:
         item = left.pop()
         if isinstance(item, str):
-            tally.add(thread, item)
+            yield item
         elif isinstance(item, dict):
             left.extend(item[name] for name in reversed(item) if name != "type")
         elif isinstance(item, list):
             left.extend(reversed(item))
+
+
+def _tally_rest(tally: Tally, index: int, said: dict[str, object]) -> None:
+    for name in _TEXTS:
+        text = said.get(name)
+        if text:
+            _tally_leaves(tally, (index, name), text)
+    calls = said.get("tool_calls")
+    if calls:
+        for number, call in numbered_calls(calls):
+            for thread, text in call_pieces((index, number), call):
+                tally.add(thread, text)
+    legacy = said.get("function_call")
+    if isinstance(legacy, dict):
+        for thread, text in call_pieces((index, "function_call"), {"function": legacy}):
+            tally.add(thread, text)
+    audio = said.get("audio")
+    if isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        tally.add((index, "transcript"), audio["transcript"])
+
+
+def _tally_leaves(tally: Tally, thread: tuple[object, ...], value: object) -> None:
+    for text in leaves(value):
+        tally.add(thread, text)
 
 
 def _number(holder: dict[str, object], name: str, before: int | None) -> int | None:

@@ -57,7 +57,10 @@ class LimitView:
     largest: int = 0
 
 
-def headers(views: Sequence[LimitView]) -> tuple[tuple[str, str], ...]:
+def headers(
+    views: Sequence[LimitView],
+    now: int,  # noqa: ARG001 - waits are told as durations
+) -> tuple[tuple[str, str], ...]:
     """Return all headers that these limits give; none for no enforced limit."""
     enforced = [view for view in views if view.binding]
     if not enforced:
@@ -71,25 +74,20 @@ def headers(views: Sequence[LimitView]) -> tuple[tuple[str, str], ...]:
                 (f"x-ratelimit-remaining-{name}", str(view.remaining)),
                 (f"x-ratelimit-reset-{name}", go_duration(view.reset)),
             )
-    told += (
-        (
-            "ratelimit-policy",
-            ", ".join(
-                [_policy(view.name, view.unit, view.amount, view.period) for view in enforced]
-            ),
-        ),
-        (
-            "ratelimit",
-            ", ".join(
-                [
-                    f"{_sf_string(view.name)};r={min(view.remaining, MAX_INTEGER)}"
-                    f";t={-(-view.reset // SECOND)}"
-                    for view in enforced
-                ]
-            ),
-        ),
-    )
-    return tuple(told)
+    return (*told, *ietf(enforced))
+
+
+def ietf(views: Sequence[LimitView]) -> tuple[tuple[str, str], ...]:
+    """Return the IETF's fields alone; none for no enforced limit."""
+    enforced = [view for view in views if view.binding]
+    if not enforced:
+        return ()
+    policies = [_policy(view.name, view.unit, view.amount, view.period) for view in enforced]
+    left = [
+        f"{_sf_string(view.name)};r={min(view.remaining, MAX_INTEGER)};t={-(-view.reset // SECOND)}"
+        for view in enforced
+    ]
+    return ("ratelimit-policy", ", ".join(policies)), ("ratelimit", ", ".join(left))
 
 
 def go_duration(us: int) -> str:

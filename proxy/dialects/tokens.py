@@ -105,6 +105,15 @@ class Tally:
         """The sum of all threads."""
         return self._sum if self._words else whole(self._sum)
 
+    @property
+    def parts(self) -> int:
+        """The sum in twelfths of a token; in words, where those are counted."""
+        return self._sum
+
+    def joins(self, thread: object, text: str) -> bool:
+        """Return whether a piece would go on with a word of its thread."""
+        return thread in self._inside and not text[:1].isspace()
+
     def add(self, thread: object, text: str) -> None:
         """Count one more piece."""
         if not text:

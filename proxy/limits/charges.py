@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from proxy.core.standing import Standing
     from proxy.limits.buckets import Bucket
 
 MOST = 2**48
@@ -60,11 +61,14 @@ class Charged:
 
     admitted: every binding charge fit, and so all were taken
     at:       the store's moment of charge, microseconds since the epoch
+    standing: of the account that was asked about; None where it is clear or was not asked for.
+              One that has run out is not told
     """
 
     admitted: bool
     receipts: tuple[Receipt, ...]
     at: int
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,25 @@ def bucket_key(
     )
 
 
+def standing_key(env: str, account: str) -> tuple[str, str]:
+    """Return the hash tag and the whole key of an account's standing.
+
+    >>> standing_key("default", "acme")
+    ('account:4:acme', 'weir1:default:{account:4:acme}:standing')
+    """
+    tag = f"account:{_part(account)}"
+    return tag, f"{VERSION}:{env}:{{{tag}}}:standing"
+
+
+def object_key(env: str, identity: str) -> str:
+    """Return the key of a stored object's claim; each object has a tag of its own.
+
+    >>> object_key("default", "resp_1")
+    'weir1:default:{object:6:resp_1}:claim'
+    """
+    return f"{VERSION}:{env}:{{object:{_part(identity)}}}:claim"
+
+
 def _part(text: str) -> str:
     try:
         text.encode()

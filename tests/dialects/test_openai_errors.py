@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import httpx2
 import openai
@@ -319,3 +320,69 @@ def test_the_official_sdk_raises_its_own_class_without_retrying(answer, kind):
         told["param"],
     )
     assert len(seen) == 1
+
+
+FORBIDDEN = Reason("capability.forbidden", "free", "no-logprobs", because="Not on the free plan")
+REQUIRED = Reason("capability.required", "free", "capped")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "code", "words"),
+    [
+        ((FORBIDDEN,), "capability.forbidden", "Not on the free plan. (rule free/no-logprobs, decision dec_1)"),
+        ((REQUIRED,), "capability.required", "lacks what is required here. (rule free/capped, decision dec_1)"),
+        ((RPM, FORBIDDEN), "capability.forbidden", "Not on the free plan."),
+        ((Reason("standing.contained", says="account_under_review"),), "account_under_review", "under review"),
+        ((Reason("standing.contained"),), "account_under_review", "ask the operator"),
+        ((FORBIDDEN, Reason("standing.restricted", "free", says="ask_us")), "ask_us", "(decision dec_1)"),
+    ],
+)  # fmt: skip
+def test_what_waiting_cannot_mend_is_forbidden_for_good(reasons, code, words):
+    status, headers, told = refused(*reasons)
+    assert (status, told["type"], told["code"], told["param"]) == (
+        403,
+        "permission_error",
+        code,
+        None,
+    )
+    assert words in told["message"]
+    assert headers == {"content-type": "application/json", "x-should-retry": "false"}
+
+
+def test_a_full_waiting_room_says_when_to_come_again():
+    status, headers, told = refused(Reason("delay.full", retry_after=2 * SECOND))
+    assert (status, told["type"], told["code"]) == (429, "requests", "delay.full")
+    assert (headers["retry-after"], headers["x-should-retry"]) == ("2", "true")
+    assert "try again in 2s" in told["message"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "usual"),
+    [
+        (RPM, "rate_limit_exceeded"),
+        (SPEND, "insufficient_quota"),
+        (LARGE, "request_too_large_for_limit"),
+    ],
+)
+def test_a_limit_s_own_code_is_told_where_it_has_one(reason, usual):
+    assert refused(reason)[2]["code"] == usual
+    assert refused(replace(reason, says="slow_down"))[2]["code"] == "slow_down"
+
+
+def test_a_closed_door_says_why_and_is_not_tried_again():
+    answer = error(errors.RouteClosedError("Batches are not served.", "batches.unmetered"), "POST", "/v1/batches")  # fmt: skip
+    told = json.loads(answer.body)["error"]
+    assert (answer.status, told["code"], told["message"]) == (403, "batches.unmetered", "Batches are not served.")  # fmt: skip
+    assert ("x-should-retry", "false") in answer.headers
+
+
+def test_an_object_that_is_not_there_is_told_as_openai_tells_it():
+    gone = errors.ObjectUnknownError("Previous response with id 'resp_1' not found.", "resp_1", param="previous_response_id")  # fmt: skip
+    answer = error(gone, "POST", "/v1/responses")
+    assert answer.status == 404
+    assert json.loads(answer.body)["error"] == {
+        "message": "Previous response with id 'resp_1' not found.",
+        "type": "invalid_request_error",
+        "param": "previous_response_id",
+        "code": None,
+    }

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import RequestError
+from proxy.core.shape import NO_SHAPE
 from proxy.dialects import openai_chat
+from proxy.dialects.base import Call
 from proxy.dialects.tokens import TokenRules
 
 WORDS = TokenRules("words", 1_000, 200)
@@ -21,7 +23,7 @@ HELLO = [{"role": "user", "content": "hello there"}]
 
 def read(rules=WORDS, **fields):
     body = orjson.dumps({"model": "m", "messages": HELLO} | fields)
-    (facts,) = openai_chat.read(body, lambda _: rules)
+    (facts,) = openai_chat.read(body, lambda _: rules, Call())
     return facts
 
 
@@ -45,7 +47,7 @@ def test_a_plain_request_is_read():
 
 def test_the_rules_are_those_of_the_model_asked_for():
     body = orjson.dumps({"model": "tiny", "messages": HELLO})
-    (facts,) = openai_chat.read(body, {"tiny": TokenRules("words", 9, 5)}.__getitem__)
+    (facts,) = openai_chat.read(body, {"tiny": TokenRules("words", 9, 5)}.__getitem__, Call())
     assert facts.output_tokens == 5
 
 
@@ -298,7 +300,7 @@ def test_what_cannot_be_metered_is_refused_by_name(fields, param, sentence):
 def test_integers_beyond_64_bits_are_no_integers():
     body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"n":' + b"1" * 30 + b"}"
     with pytest.raises(RequestError, match="expected an integer"):
-        openai_chat.read(body, lambda _: WORDS)
+        openai_chat.read(body, lambda _: WORDS, Call())
 
 
 FIELDS = st.sampled_from(
@@ -351,9 +353,9 @@ def test_only_a_request_error_comes_out_of_reading(fields, messages):
         {"model": "m", "messages": [{"role": "user"} | message for message in messages]} | fields
     ).encode()
     with contextlib.suppress(RequestError):
-        (facts,) = openai_chat.read(body, lambda _: CHARS)
+        (facts,) = openai_chat.read(body, lambda _: CHARS, Call())
         assert facts.prompt_tokens > 0
-        sent = openai_chat.forward(body, facts)
+        sent = openai_chat.forward(body, facts, NO_SHAPE).body
         assert json.loads(sent).keys() - {"stream_options"} == json.loads(body).keys() - {
             "stream_options"
         }
@@ -415,6 +417,6 @@ def test_only_a_request_error_comes_out_of_reading(fields, messages):
 def test_only_the_usage_of_a_stream_is_added_to_the_bytes(sent, passed):
     message = b'{"role":"user","content":"\\"stream_options\\": caf\xc3\xa9"}'
     sent = sent.replace(b"M", message)
-    (facts,) = openai_chat.read(sent, lambda _: WORDS)
+    (facts,) = openai_chat.read(sent, lambda _: WORDS, Call())
     expected = sent if passed is None else passed.replace(b"M", message)
-    assert openai_chat.forward(sent, facts) == expected
+    assert openai_chat.forward(sent, facts, NO_SHAPE).body == expected

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import RequestFacts, Usage
+from proxy.core.shape import NO_SHAPE
 from proxy.dialects import openai_chat
 from proxy.dialects.openai_stream import StreamReader
 from proxy.dialects.sse import MAX_EVENT
@@ -362,6 +363,7 @@ def test_the_reader_is_chosen_by_what_the_answer_is():
         ("text/html", 500, "OpaqueReader"),
     ]
     for content_type, status, name in kinds:
-        assert type(openai_chat.answer(facts, TokenRules(), content_type, status)).__name__ == name
+        reader = openai_chat.answer(facts, TokenRules(), content_type, status, NO_SHAPE)
+        assert type(reader).__name__ == name
     with pytest.raises(UpstreamGarbageError):
-        openai_chat.answer(facts, TokenRules(), "text/html", 200)
+        openai_chat.answer(facts, TokenRules(), "text/html", 200, NO_SHAPE)

@@ -1,0 +1,155 @@
+"""Anthropic's own words for no: error bodies, statuses and the headers that its SDKs obey.
+
+The code is told twice: `error.details.error_code` is where Anthropic's SDK looks for it
+(`APIStatusError.error_code`), and `error.code` is where clients of this gateway find it in every
+dialect. A wait is told truly where it is short; where it is longer than a minute the SDK is told
+not to wait: `x-should-retry: false`, the whole wait in the message.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.errors import (
+    AuthUnavailableError,
+    CredentialsError,
+    CredentialsExpiredError,
+    CredentialsMissingError,
+    CredentialsRevokedError,
+    MethodUnknownError,
+    RequestError,
+    RouteClosedError,
+    RouteUnknownError,
+    StoreUnavailableError,
+    UpstreamGarbageError,
+    UpstreamResetError,
+    UpstreamTimeoutError,
+    UpstreamUnreachableError,
+)
+from proxy.dialects.base import Refusal
+from proxy.dialects.openai_limits import told_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from proxy.core.decision import Decision
+    from proxy.core.errors import WeirError
+    from proxy.core.facts import RequestFacts
+    from proxy.dialects.openai_limits import Told
+    from proxy.dialects.ratelimit_headers import LimitView
+
+LONGEST_RETRY = 60
+
+_JSON = ("content-type", "application/json")
+_RETRY = (("x-should-retry", "true"), ("retry-after", "1"))
+_NO_RETRY = (("x-should-retry", "false"),)
+
+_TYPES = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_FAILED = 500
+
+# What is said of failures that are not the client's: nothing of the upstream's own words.
+_SENTENCES: dict[type[WeirError], str] = {
+    AuthUnavailableError: "Your credentials cannot be verified at the moment. Please try again.",
+    StoreUnavailableError: "Your limits cannot be checked at the moment. Please try again.",
+    UpstreamUnreachableError: "The model cannot be reached at the moment. Please try again.",
+    UpstreamTimeoutError: "The model did not answer in time.",
+    UpstreamResetError: "The model closed the connection before its answer was complete.",
+    UpstreamGarbageError: "The model gave an answer that could not be read.",
+}
+# Nothing was done yet, so that trying again is right.
+_PASSING = (AuthUnavailableError, StoreUnavailableError, UpstreamUnreachableError)
+
+_BAD_KEY: dict[type[CredentialsError], str] = {
+    CredentialsMissingError: "x-api-key header is required",
+    CredentialsExpiredError: "Your API key has expired.",
+    CredentialsRevokedError: "Your API key has been revoked.",
+}
+
+
+def refuse(
+    decision: Decision,
+    facts: RequestFacts,
+    org: str,
+    decision_id: str,
+    views: Sequence[LimitView] = (),
+) -> Refusal:
+    """Return the refusal of a request by policy.
+
+    org:   the organisation, named in the message
+    views: the limits as the client may see them: they lend the sentence its period
+    """
+    told = told_of(decision, facts.model, org, decision_id, views)
+    return _refusal(told.status, told.message, told.code, decision_id, _waiting(told))
+
+
+def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> Refusal:
+    """Return the native form of an error.
+
+    method, path: of the request line; neither is repeated
+    allow:        the methods that the path has, for MethodUnknownError
+    """
+    del method, path
+    code = err.code
+    headers: tuple[tuple[str, str], ...] = ()
+    match err:
+        case CredentialsError():
+            message = _BAD_KEY.get(type(err), "invalid x-api-key")
+        case RouteClosedError():
+            message, code, headers = err.message, err.why, _NO_RETRY
+        case RouteUnknownError():
+            message = "Not Found. This gateway serves only the routes it meters."
+        case MethodUnknownError():
+            message = "Method Not Allowed"
+            headers = (("allow", ", ".join(allow)),) if allow else ()
+        case RequestError():
+            message = err.message
+        case _:
+            message = _SENTENCES.get(type(err), "Internal server error")
+            headers = _RETRY if isinstance(err, _PASSING) else ()
+    return _refusal(err.status, message, code, "", headers)
+
+
+def type_of(status: int) -> str:
+    """Return Anthropic's type of error for a status.
+
+    >>> type_of(429), type_of(405), type_of(502)
+    ('rate_limit_error', 'invalid_request_error', 'api_error')
+    """
+    known = _TYPES.get(status)
+    return known or ("api_error" if status >= _FAILED else "invalid_request_error")
+
+
+def _waiting(told: Told) -> tuple[tuple[str, str], ...]:
+    if told.wait is None:
+        return _NO_RETRY
+    seconds = str(min(max(-(-told.wait // 1_000_000), 1), LONGEST_RETRY))
+    patient = "true" if told.patient else "false"
+    return ("retry-after", seconds), ("x-should-retry", patient)
+
+
+def _refusal(
+    status: int,
+    message: str,
+    code: str,
+    decision_id: str,
+    headers: tuple[tuple[str, str], ...],
+) -> Refusal:
+    told = {
+        "type": type_of(status), "message": message, "code": code, "details": {"error_code": code},
+    }  # fmt: skip
+    body: dict[str, object] = {"type": "error", "error": told}
+    if decision_id:
+        body["request_id"] = decision_id
+    return Refusal(status, (_JSON, *headers), orjson.dumps(body))
