@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from proxy.core.decision import Mode
+from proxy.core.shape import NO_SHAPE, Shape
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.core.decision import Mode, OnStoreError
+    from proxy.core.decision import OnStoreError
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
+    from proxy.core.standing import Level
     from proxy.limits.buckets import Bucket
 
 
@@ -40,6 +44,14 @@ class Scope(StrEnum):
     GLOBAL = "global"
 
 
+class Otherwise(StrEnum):
+    """What a limit does when it has no room."""
+
+    REFUSE = "refuse"
+    FLAG = "flag"
+    SHAPE = "shape"
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """One counted rule.
@@ -48,6 +60,7 @@ class Limit:
     unit, by:     what it counts, by what
     bucket:       kind and numbers (amounts in the unit; micro-dollars for usd)
     sentence:     the limit as the file says it, for people: '60 requests per 1m by key'
+    otherwise:    what happens without room; `shape` is what SHAPE gives
     """
 
     policy: str
@@ -58,13 +71,51 @@ class Limit:
     mode: Mode
     on_store_error: OnStoreError
     sentence: str = ""
+    otherwise: Otherwise = Otherwise.REFUSE
+    shape: Shape = NO_SHAPE
+
+    @property
+    def binding(self) -> bool:
+        """Whether it may refuse; all others are charged whether they overflow or not."""
+        return self.mode is Mode.ENFORCE and self.otherwise is Otherwise.REFUSE
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """Which features and models whom.
+
+    name:    the rule as people name it: 'forbid logit_bias+logprobs', 'require verified'
+    combos:  of a `forbid`: sets of features; a request that uses all of one is forbidden.
+             Empty for a `require`
+    met:     of a `require`: (principal, facts, address) -> whether it is met
+    applies: (principal, facts, address) -> whether the rule speaks of this request (its `for`)
+    because: the operator's sentence, ''
+    """
+
+    policy: str
+    name: str
+    combos: tuple[frozenset[str], ...]
+    met: Callable[[Principal, RequestFacts, str], bool] | None
+    applies: Callable[[Principal, RequestFacts, str], bool]
+    because: str = ""
+    mode: Mode = Mode.ENFORCE
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """What a level of standing does: a shape, or a refusal with a code for the client."""
+
+    level: Level
+    shape: Shape = NO_SHAPE
+    refuse: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One file: a condition and the limits it switches on.
+    """One file: a condition, and the rules it switches on.
 
     applies: (principal, facts, peer address) -> whether the policy speaks of this request
+    ladder:  rungs from low to high; an account stands on the highest that its level reaches
     """
 
     name: str
@@ -72,6 +123,8 @@ class Policy:
     applies: Callable[[Principal, RequestFacts, str], bool]
     limits: tuple[Limit, ...]
     source: str = ""
+    capabilities: tuple[Capability, ...] = ()
+    ladder: tuple[Rung, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

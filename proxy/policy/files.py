@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Text = TypeVar("Text", bound=BaseModel)
 
+KEY = "[key]"
 SUFFIXES = frozenset({".yaml", ".yml"})
 
 
@@ -75,7 +76,8 @@ def parse(name: str, found: Document, model: type[Text], mistakes: list[Mistake]
         return model.model_validate(found.values)
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
-            steps: Steps = tuple(error["loc"])
+            # Of a mapping's key that is wrong itself, pydantic says so in a step of its own.
+            steps: Steps = tuple(step for step in error["loc"] if step != KEY)
             told = sentence(error, names(model, steps[:-1]))
             mistakes.append(mistake(name, found.place(steps), steps, told))
         return None
@@ -94,12 +96,16 @@ def names(model: type[BaseModel], steps: Steps) -> list[str]:
     ['limit', 'allow', 'per']
     """
     here: type[BaseModel] | None = model
+    named = False  # the next step is a name that the file's author has chosen
     for step in steps:
         if here is None:
             return []
-        if isinstance(step, str):
+        if isinstance(step, str) and not named:
             fields = {field.alias or key: field for key, field in here.model_fields.items()}
-            here = _model_in(fields[step].annotation) if step in fields else None
+            annotation = fields[step].annotation if step in fields else None
+            here, named = _model_in(annotation), get_origin(annotation) is dict
+        else:
+            named = False
     return [] if here is None else [field.alias or key for key, field in here.model_fields.items()]
 
 

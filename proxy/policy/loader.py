@@ -7,23 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from proxy.core.errors import PolicyError
 from proxy.document import Document, document, dotted
 from proxy.policy import schema
-from proxy.policy.compiled import Policy, PolicySet, Unit
+from proxy.policy.compiled import PolicySet
 from proxy.policy.files import Mistake, digest, files, mistake, parse
-from proxy.policy.match import condition
-from proxy.policy.meaning import Blame, limit_of
 from proxy.policy.models import Models, model_of
+from proxy.policy.rules import Author, blame_parts, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.document import Steps
-    from proxy.policy.compiled import Limit, Model
-    from proxy.policy.schema import LimitText, PolicyText
+    from proxy.policy.compiled import Model, Policy
 
 MODELS = ("models.yaml", "models.yml")
 CASES = "tests"
@@ -155,58 +151,17 @@ def _take_models(name: str, found: Document, reading: Reading) -> None:
 def _take_policy(name: str, found: Document, reading: Reading) -> None:
     """Add one policy to the reading, or every mistake in it."""
     text = parse(name, found, schema.PolicyText, reading.mistakes)
+    author = Author(name, found, reading.mistakes)
     if text is None:
-        # What is wrong in one limit must not hide what is wrong in the others.
-        _limits(name, found, "", _good_limits(found), reading)
+        blame_parts(author)
+        reading.priced += [(name, found, steps) for steps in author.priced]
         return
     if text.policy in reading.where:
         told = f"{text.policy!r} is the policy of {reading.where[text.policy]} already"
         reading.mistakes.append(mistake(name, found.place(("policy",)), ("policy",), told))
     reading.where.setdefault(text.policy, name)
-    limits = _limits(name, found, text.policy, dict(enumerate(text.limits)), reading)
-    reading.policies.append(_policy(name, text, limits))
-
-
-def _policy(name: str, text: PolicyText, limits: list[Limit]) -> Policy:
-    return Policy(text.policy, text.about, condition(text.when), tuple(limits), name)
-
-
-def _limits(
-    name: str, found: Document, policy: str, texts: dict[int, LimitText], reading: Reading
-) -> list[Limit]:
-    """Return the limits that some texts mean; mistakes that only meaning shows are added."""
-    limits: list[Limit] = []
-    lines: dict[str, int] = {}
-    for index, text in texts.items():
-        steps: Steps = ("limits", index)
-
-        def blame(told: Blame, steps: Steps = steps) -> None:
-            path = (*steps, told.key)
-            reading.mistakes.append(mistake(name, found.place(path), path, str(told)))
-
-        limit = limit_of(policy, text, blame)
-        if text.limit in lines:
-            blame(
-                Blame("limit", f"{text.limit!r} is the limit in line {lines[text.limit]} already")
-            )
-        lines.setdefault(text.limit, found.place((*steps, "limit"))[0])
-        if limit is not None:
-            limits.append(limit)
-            if limit.unit is Unit.USD:
-                reading.priced.append((name, found, (*steps, "allow")))
-    return limits
-
-
-def _good_limits(found: Document) -> dict[int, LimitText]:
-    """Return those limits of a bad policy that are well-formed themselves, by index."""
-    good: dict[int, LimitText] = {}
-    raw = found.values.get("limits")
-    for index, each in enumerate(raw if isinstance(raw, list) else ()):
-        try:
-            good[index] = schema.LimitText.model_validate(each)
-        except ValidationError:
-            continue  # told already
-    return good
+    reading.policies.append(policy_of(author, text))
+    reading.priced += [(name, found, steps) for steps in author.priced]
 
 
 def _price(reading: Reading) -> None:

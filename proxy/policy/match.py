@@ -1,4 +1,4 @@
-"""`when` as closures: each compares one thing, all must hold. Pure."""
+"""`when` and `for` as closures: each compares one thing, all must hold. Pure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
 
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
-    from proxy.policy.schema import RangeText, WhenText
+    from proxy.policy.answers import ForText
+    from proxy.policy.words import RangeText, WhenText
 
     Condition = Callable[[Principal, RequestFacts, str], bool]
 
+# What `reasoning` of a capability says, as features.
+REASONING = {"any": "reasoning", "full": "reasoning_text"}
 GLOB = re.compile(r"[*?\[]")
 
 
@@ -45,6 +48,22 @@ def condition(when: WhenText | None) -> Condition:  # noqa: C901 - one line a wo
         bounds = getattr(when, name)
         if bounds is not None:
             tests.append(_between(name, bounds))
+    return _all(tests)
+
+
+def speaks(text: ForText | None) -> Condition:
+    """Return whether a capability speaks of (principal, facts, address)."""
+    if text is None:
+        return _always
+    tests: list[Condition] = []
+    if text.model is not None:
+        tests.append(_of_model(one_of(text.model)))
+    if text.reasoning is not None:
+        tests.append(_of_reasoning(frozenset(text.reasoning)))
+    if text.feature is not None:
+        tests.append(_of_features(frozenset(text.feature)))
+    if text.stream is not None:
+        tests.append(_of_stream(wanted=text.stream))
     return _all(tests)
 
 
@@ -86,6 +105,20 @@ def _of_model(fits: Callable[[str], bool]) -> Condition:
 
 def _of_stream(*, wanted: bool) -> Condition:
     return lambda _principal, facts, _address: facts.stream is wanted
+
+
+def _of_reasoning(wanted: frozenset[str]) -> Condition:
+    """Compare the effort asked for; `any` and `full` are features and no efforts."""
+    features = frozenset(REASONING[word] for word in wanted & REASONING.keys())
+
+    def holds(_principal: Principal, facts: RequestFacts, _address: str) -> bool:
+        return facts.reasoning in wanted or not features.isdisjoint(facts.features)
+
+    return holds
+
+
+def _of_features(wanted: frozenset[str]) -> Condition:
+    return lambda _principal, facts, _address: not wanted.isdisjoint(facts.features)
 
 
 def _of_attribute(name: str, fits: Callable[[str], bool]) -> Condition:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from proxy.core.decision import Mode, OnStoreError
 from proxy.core.quantities import UNITS as TIMES
 from proxy.core.quantities import format_duration, parse_count, parse_duration, parse_usd
+from proxy.core.shape import NO_SHAPE
 from proxy.limits.buckets import (
     DAY,
     HOUR,
@@ -19,14 +20,16 @@ from proxy.limits.buckets import (
     Rolling,
     Window,
 )
-from proxy.policy.compiled import Limit, Scope, Unit
+from proxy.policy.compiled import Limit, Otherwise, Scope, Unit
 from proxy.policy.sentences import LATER, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.core.shape import Shape
     from proxy.limits.buckets import Bucket
     from proxy.policy.schema import LimitText
+    from proxy.policy.shapes import Shapes
 
 Found = TypeVar("Found")
 
@@ -51,7 +54,9 @@ class Blame(ValueError):  # noqa: N818 - not an error of ours: a sentence for th
         self.key = key
 
 
-def limit_of(policy: str, text: LimitText, blame: Callable[[Blame], None]) -> Limit | None:
+def limit_of(
+    policy: str, text: LimitText, shapes: Shapes, blame: Callable[[Blame], None]
+) -> Limit | None:
     """Return the limit that a text means, or None with every mistake in it told to `blame`."""
     mistakes: list[Blame] = []
     amount, unit = _attempt(lambda: _amount(text.allow), mistakes) or (0, None)
@@ -59,6 +64,7 @@ def limit_of(policy: str, text: LimitText, blame: Callable[[Blame], None]) -> Li
     _attempt(lambda: _duration("half_life", text.half_life, TIMES["m"]), mistakes)
     _attempt(lambda: _duration("hold", text.hold, SHORTEST_HOLD, HOUR), mistakes)
     _attempt(lambda: _scopes(text, unit), mistakes)
+    shape = _attempt(lambda: _shape(text, shapes), mistakes) or NO_SHAPE
     if unit is not None and not mistakes:
         bucket = _attempt(lambda: _bucket(text, amount, unit, span), mistakes)
         if bucket is not None:
@@ -71,6 +77,8 @@ def limit_of(policy: str, text: LimitText, blame: Callable[[Blame], None]) -> Li
                 mode=Mode(text.mode),
                 on_store_error=OnStoreError(text.on_store_error),
                 sentence=_sentence(text),
+                otherwise=Otherwise(text.otherwise.does),
+                shape=shape,
             )
     for mistake in mistakes:
         blame(mistake)
@@ -118,6 +126,16 @@ def _scopes(text: LimitText, unit: Unit | None) -> None:
     same = None if unit is None else VALUE_OF.get(unit)
     if unit is not None and same in text.by:
         raise Blame("by", f"{unit.value} by {same} are never more than one (by: [account])")
+
+
+def _shape(text: LimitText, shapes: Shapes) -> Shape:
+    """Return what is given without room; NO_SHAPE where the answer is no shape."""
+    if text.otherwise.does != "shape":
+        return NO_SHAPE
+    try:
+        return shapes.find(text.otherwise.shape)
+    except ValueError as error:
+        raise Blame("otherwise", str(error)) from None
 
 
 def _per(text: str | None) -> Window | int | None:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 # Words of versions to come: their readers should learn that, and not look for a slip of the pen.
 LATER = frozenset({
-    "canary", "capabilities", "cluster", "detectors", "flag", "ladder", "level", "shape", "shapes",
-    "templates", "topics",
+    "canary", "cluster", "detectors", "level", "templates", "topics",
 })  # fmt: skip
+# Of a ladder: evidence sets levels in a version to come. Elsewhere some of these are known words.
+LATER_IN_LADDER = frozenset({"at", "by", "families", "for"})
 
 # pydantic's kinds of error, in our words; {} are taken from the error's context.
 SENTENCES: Mapping[str, str] = MappingProxyType({
@@ -42,9 +43,10 @@ SENTENCES: Mapping[str, str] = MappingProxyType({
 
 EXAMPLES: Mapping[str, str] = MappingProxyType({
     "policy": "policy: free",
-    "limits": "limits: [{limit: requests, allow: 60 requests, per: 1m}]",
     "limit": "limit: requests",
     "allow": "allow: 60 requests",
+    "output_tokens": "output_tokens: 256",
+    "level": "level: guarded",
     "models": "models: [{model: gpt-*}]",
     "model": "model: gpt-*",
     "cases": "cases: [{case: …, expect: {effect: allow}}]",
@@ -63,7 +65,8 @@ def sentence(error: ErrorDetails, names: list[str]) -> str:
     """
     kind, where = error["type"], error["loc"][-1] if error["loc"] else ""
     if kind == "extra_forbidden":
-        return unknown(str(where), names)
+        coming = LATER | LATER_IN_LADDER if error["loc"][0] == "ladder" else LATER
+        return unknown(str(where), names, coming)
     if kind == "missing":
         example = EXAMPLES.get(str(where))
         return f"is missing ({example})" if example else "is missing"
@@ -86,15 +89,17 @@ def later_word(value: object) -> str:
     return value if isinstance(value, str) and value in LATER else ""
 
 
-def unknown(key: str, names: list[str]) -> str:
+def unknown(key: str, names: list[str], coming: frozenset[str] = LATER) -> str:
     """Return what to say about a key that nobody reads.
+
+    coming: words of versions to come where the key stands
 
     >>> unknown("brust", ["limit", "burst"])
     "is unknown (did you mean 'burst'?)"
-    >>> unknown("shapes", ["limit", "burst"])
+    >>> unknown("detectors", ["limit", "burst"])
     'is not known in this version'
     """
-    if key in LATER:
+    if key in coming:
         return "is not known in this version"
     nearest = get_close_matches(key, names, n=1)
     if nearest:

@@ -16,7 +16,9 @@ from pydantic import (
 )
 
 from proxy.core.quantities import parse_duration
-from proxy.policy.schema import Section, json_schema
+from proxy.policy.answers import Features  # noqa: TC001 - pydantic reads it while it runs
+from proxy.policy.schema import json_schema
+from proxy.policy.words import Section
 
 MOST_REQUESTS = 20_000
 LONGEST = 400 * 86_400_000_000
@@ -79,6 +81,11 @@ class GivenText(Section):
     prompt_tokens: Tokens | None = None
     output_tokens: Tokens | None = Field(None, description="the client's cap")
     choices: Annotated[int, Field(ge=1, le=128)] | None = None
+    features: Features | None = Field(None, description="knobs in use: logprobs, logit_bias")
+    reasoning: str | None = Field(None, description="the reasoning effort asked for")
+    level: Literal["clear", "watch", "guarded", "restricted", "contained"] | None = Field(
+        None, description="the standing of the account"
+    )
 
 
 class UsedText(Section):
@@ -99,7 +106,7 @@ class StepText(Section):
     )
     used: UsedText | None = None
     hold: bool = Field(default=False, description="their answers have not ended")
-    effect: Literal["allow", "refuse", "any"] = Field(
+    effect: Literal["allow", "shape", "delay", "refuse", "any"] = Field(
         "allow", description="what must have become of each of them"
     )
     wait: Duration | None = None
@@ -161,20 +168,30 @@ Wait = Annotated[
 class ExpectText(Section):
     """What must become of the request in question."""
 
-    effect: Literal["allow", "refuse"]
-    limit: str | None = Field(None, description="'requests' or 'free/requests': who refused")
-    code: str | None = Field(None, description="of that reason: limit.exceeded, limit.never_fits")
+    effect: Literal["allow", "shape", "delay", "refuse"]
+    limit: str | None = Field(None, description="'requests' or 'free/requests': who says so")
+    code: str | None = Field(
+        None, description="of that reason: limit.exceeded, capability.forbidden, standing.guarded"
+    )
     retry_after: Wait | None = None
+    shape: str | None = Field(None, description="'guarded' or 'free/guarded': what is given")
+    flag: str | None = Field(None, description="a limit without room that only flags")
     shadow: str | None = Field(None, description="a shadow limit that would have refused")
     remaining: dict[str, BoundsText] | None = Field(None, description="units left, by limit")
 
     @model_validator(mode="after")
-    def of_a_refusal(self) -> Self:
-        """Refuse to expect a refusal's numbers from what is allowed."""
-        if self.effect == "allow":
-            for name in ("limit", "code", "retry_after"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"{name} goes with effect: refuse")
+    def of_that_effect(self) -> Self:
+        """Refuse to expect a refusal's numbers, or a shape, from what has none."""
+        shaped = ("shape", "delay")
+        for name, effects in {
+            "limit": (*shaped, "refuse"),
+            "code": (*shaped, "refuse"),
+            "retry_after": ("refuse",),
+            "shape": shaped,
+            "flag": ("allow", *shaped),
+        }.items():
+            if getattr(self, name) is not None and self.effect not in effects:
+                raise ValueError(f"{name} goes with effect: {' or '.join(effects)}")
         return self
 
 

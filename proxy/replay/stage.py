@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy import engine
 from proxy.core.decision import Effect
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import NO_ATTRIBUTES, Principal
-from proxy.core.quantities import format_duration
+from proxy.core.standing import Level, Standing
+from proxy.limits.charges import Charged
+from proxy.replay.verdict import judged, told, within
 from proxy.store.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from proxy.core.decision import Decision, Reason
-    from proxy.limits.charges import Charged
+    from proxy.core.decision import Decision
+    from proxy.core.shape import Shape
     from proxy.policy.loader import Loaded
-    from proxy.replay.script import CaseText, ExpectText, GivenText, StepText
+    from proxy.replay.script import CaseText, GivenText, StepText
 
 # A Wednesday, in the middle of its day and month: no calendar window turns by accident.
 MORNING = 1_768_392_000_000_000  # 2026-01-14T12:00:00Z
@@ -57,22 +59,53 @@ class Stage:
             context=CONTEXT,
             lease_id=str(self.asked),
         )
-        charged = self.store.charge_now(plan.charges, self.now)
-        decision = engine.decide(plan, charged)
-        if step is not None and not step.hold and decision.effect is Effect.ALLOW:
-            used = step.used
-            prompt = None if used is None else used.prompt_tokens
-            output = None if used is None else used.output_tokens
-            self.store.settle_now(
-                engine.settle(
-                    plan,
-                    charged,
-                    plan.prompt if prompt is None else prompt,
-                    plan.output if output is None else output,
-                ),
-                self.now,
+        if plan.refused:
+            nothing = replace(plan, limits=(), charges=())
+            return (
+                nothing,
+                Charged(admitted=False, receipts=(), at=self.now),
+                engine.decide_forbidden(plan),
             )
+        charged = self.store.charge_now(plan.charges, self.now)
+        charged = replace(charged, standing=self._standing(given))
+        decision = engine.decide(plan, charged)
+        if decision.effect is Effect.REFUSE:
+            # Where there was room, it was the account's standing.
+            back = (
+                engine.undo(plan, charged)
+                if charged.admitted
+                else engine.settle(plan, charged, 0, 0)
+            )
+            self.store.settle_now(back, self.now)
+        elif step is not None and not step.hold:
+            self._settle(plan, charged, facts, decision, step)
         return plan, charged, decision
+
+    def _standing(self, given: dict[str, object]) -> Standing | None:
+        level = Level(str(given.get("level", "clear")))
+        return None if level is Level.CLEAR else Standing(level, self.now, self.now + 1)
+
+    def _settle(
+        self,
+        plan: engine.Plan,
+        charged: Charged,
+        facts: RequestFacts,
+        decision: Decision,
+        step: StepText,
+    ) -> None:
+        """Make the charges what a step says that was used, else all that could be given."""
+        used = step.used
+        prompt = None if used is None else used.prompt_tokens
+        output = None if used is None else used.output_tokens
+        self.store.settle_now(
+            engine.settle(
+                plan,
+                charged,
+                plan.prompt if prompt is None else prompt,
+                most_given(facts, decision.shape) if output is None else output,
+            ),
+            self.now,
+        )
 
     def play(self, given: dict[str, object], step: StepText) -> str:
         """Let one step happen; return what is wrong with it, '' if nothing is."""
@@ -102,9 +135,9 @@ def play(rules: Loaded, common: GivenText, case: CaseText) -> list[str]:
         wrong = stage.play(given, step)
         if wrong:
             return [f"after[{index}]: {wrong}"]
-    plan, charged, decision = stage.ask(given)
-    if not plan.limits:
+    if not any(policy.applies(*request(given, rules)) for policy in rules.policies.policies):
         return ["no policy speaks of this request (is `given` what its `when` asks for?)"]
+    plan, charged, decision = stage.ask(given)
     wrongs = list(judged(case.expect, decision))
     left = {
         name: receipt.remaining
@@ -112,61 +145,22 @@ def play(rules: Loaded, common: GivenText, case: CaseText) -> list[str]:
         for name in (limit.name, f"{limit.policy}/{limit.name}")
     }
     for name, bounds in (case.expect.remaining or {}).items():
-        if name not in left:
+        if not left and decision.effect is Effect.REFUSE:
+            wrongs.append(f"nothing is counted, got {told(decision)}")
+        elif name not in left:
             wrongs.append(f"no limit {name!r} speaks of this request")
         elif not within(left[name], bounds.above, bounds.below):
             wrongs.append(f"{left[name]} are left of {name}")
     return wrongs
 
 
-def judged(expect: ExpectText, decision: Decision) -> list[str]:
-    """Return what a decision is other than expected."""
-    if expect.shadow is not None and not named(decision.shadowed, expect.shadow):
-        return [f"expected {expect.shadow} to refuse in shadow, got {told(decision)}"]
-    reasons = named(decision.reasons, expect.limit)
-    if decision.effect != expect.effect or (expect.limit is not None and not reasons):
-        by = f" by {expect.limit}" if expect.limit else ""
-        return [f"expected {expect.effect}{by}, got {told(decision)}"]
-    wrongs = []
-    if expect.code is not None and all(reason.code != expect.code for reason in reasons):
-        wrongs.append(f"expected {expect.code}, got {told(decision)}")
-    wait, wanted = decision.retry_after, expect.retry_after
-    if wanted is None:
-        return wrongs
-    if wanted.never:
-        if wait is not None:
-            wrongs.append(f"expected that waiting never helps, got {told(decision)}")
-    elif wait is None or not within(wait, wanted.above, wanted.below):
-        wrongs.append(f"expected another wait, got {told(decision)}")
-    return wrongs
-
-
-def named(reasons: tuple[Reason, ...], limit: str | None) -> list[Reason]:
-    """Return the reasons that a limit gave, called by its name alone or with its policy's."""
-    return [
-        reason
-        for reason in reasons
-        if limit in {None, reason.limit, f"{reason.policy}/{reason.limit}"}
-    ]
-
-
-def told(decision: Decision) -> str:
-    """Return a decision as a person would say it."""
-    text = str(decision.effect)
-    if decision.reasons:
-        text += " by " + ", ".join(f"{each.policy}/{each.limit}" for each in decision.reasons)
-        wait = decision.retry_after
-        text += " (never fits)" if wait is None else f" (fits in {format_duration(wait)})"
-    if decision.shadowed:
-        text += ", in shadow " + ", ".join(
-            f"{each.policy}/{each.limit}" for each in decision.shadowed
-        )
-    return text
-
-
-def within(number: int, above: int | None, below: int | None) -> bool:
-    """Return whether a number is between two ends, which are left out."""
-    return (above is None or number > above) and (below is None or number < below)
+def most_given(facts: RequestFacts, shape: Shape) -> int:
+    """Return the most output tokens that a shape lets through, of all choices together."""
+    each = facts.output_tokens
+    if shape.output_tokens is not None:
+        each = min(each, shape.output_tokens)
+    choices = facts.choices if shape.n is None else min(facts.choices, shape.n)
+    return each * choices if shape.truncate is None else min(each * choices, shape.truncate)
 
 
 def merged(given: dict[str, object], over: GivenText | None) -> dict[str, object]:
@@ -225,6 +219,20 @@ def request(given: dict[str, object], rules: Loaded) -> tuple[Principal, Request
         else rules.models.find(model).reserve_output_tokens,
         output_capped=cap is not None,
         choices=choices if isinstance(choices, int) else 1,
+        reasoning=str(given.get("reasoning", "")),
+        features=features_of(given),
         prompt=str(given.get("prompt", "prompt")),
     )
     return principal, facts, str(given.get("ip", "203.0.113.9"))
+
+
+def features_of(given: dict[str, object]) -> frozenset[str]:
+    """Return the features that are given; an effort and several choices are features too."""
+    listed = given.get("features")
+    found = {str(each) for each in listed} if isinstance(listed, list) else set()
+    if given.get("reasoning") not in (None, "", "none"):
+        found.add("reasoning")
+    choices = given.get("choices")
+    if isinstance(choices, int) and choices > 1:
+        found.add("n")
+    return frozenset(found)

@@ -182,7 +182,8 @@ def test_cases_are_not_taken_for_policies(write, tmp_path):
 
 SNIPPETS = st.sampled_from(
     ["policy: p\n", "limits:\n", "  - limit: a\n", "    allow: 6 requests\n", "    per: 1m\n", "when: ",
-     "{plan: [free]}\n", "&a ", "*a\n", "!!binary x\n", "? x\n", "<<: ", "- ", "|\n", ">\n", "'", '"', "%YAML 1.1\n",
+     "shapes:\n", "  a: {extends: a}\n", "otherwise: {shape: a}\n", "ladder:\n", "  - {level: watch, shape: a}\n",
+     "capabilities: [{forbid: n, for: {model: [", "  ? [key]\n", "{plan: [free]}\n", "&a ", "*a\n", "!!binary x\n", "? x\n", "<<: ", "- ", "|\n", ">\n", "'", '"', "%YAML 1.1\n",
      "---\n", "...\n", "\t", "\x00", "\ud7ff", "0x_", "1_000\n", "1e999\n", ".nan\n", "~\n", "[", "{", "}", "]", ":",
      "2026-01-31\n", "!!set {a}\n", "!!float x\n", "!!int 9e\n", "=\n", "0o8\n", "0b_\n", "\u2028"]
 )  # fmt: skip
@@ -200,6 +201,9 @@ SNIPPETS = st.sampled_from(
 @example(b"limits: " + b"[{a: " * 100)
 @example(b"policy: p\nlimits: [{limit: a, allow: " + b"9" * 5000 + b" requests}]")
 @example(b"policy: " + b"9" * 5000)
+@example(b"policy: p\nshapes: {'[key]': 7, a: {extends: '[key]'}, '': {extends: a}}")
+@example(b"policy: p\nladder: {level: watch}\nshapes: [a]\ncapabilities: a")
+@example(b"policy: p\ncapabilities: [{forbid: [[n]], for: {model: ['[z-a]']}, require: {}}]")
 @example(b"when: {prompt_tokens: {above: 0x" + b"f" * 5000 + b"}}")
 def test_no_file_lets_out_anything_but_a_policy_error(tmp_path, raw):
     (tmp_path / "a.yaml").write_bytes(raw)

@@ -5,7 +5,7 @@ import pytest
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
 from proxy.policy.match import condition
-from proxy.policy.schema import WhenText
+from proxy.policy.words import WhenText
 
 PRINCIPAL = Principal(
     "key_1", "acme-web", "acme", plan="team-eu", verified=True, purpose="eval",

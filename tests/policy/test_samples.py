@@ -65,6 +65,21 @@ def test_a_plan_charges_each_bucket_once():
         assert len({charge.key for charge in counted.charges}) == len(counted.limits) >= 3
 
 
+def test_the_pieces_of_the_manual_are_read_as_they_stand(tmp_path):
+    manual = (ROOT.parent / "docs" / "policies.md").read_text()
+    pieces = {
+        piece.partition(":")[0]: piece
+        for part in manual.split("\n## ")[1:]
+        for piece in re.findall(
+            r"```yaml\n((?:capabilities|shapes|ladder):\n.*?)```", part, re.DOTALL
+        )
+    }
+    assert set(pieces) == {"capabilities", "shapes", "ladder"}
+    (tmp_path / "p.yaml").write_text("policy: p\n" + "".join(pieces.values()))
+    (policy,) = load(tmp_path).policies.policies
+    assert (len(policy.capabilities), len(policy.ladder)) == (3, 3)
+
+
 def test_the_example_of_the_manual_is_told_truly(tmp_path):
     manual = (ROOT.parent / "docs" / "policies.md").read_text()
     example = manual.partition("## An example, from end to end")[2].partition("\n## ")[0]

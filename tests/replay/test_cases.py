@@ -8,11 +8,25 @@ from proxy.replay.cases import run_cases
 POLICY = """\
 policy: free
 when: {plan: free}
+capabilities:
+  - {forbid: [logit_bias+logprobs]}
+  - {forbid: seed, mode: shadow}
+  - {forbid: any, for: {reasoning: [high, max]}}
+shapes:
+  small: {truncate: {output_tokens: 10}}
+  one: {clamp: {n: 1, output_tokens: 300}}
+  slow: {delay: 1s}
+ladder:
+  - {level: guarded, shape: small}
+  - {level: restricted, refuse: ask_us}
 limits:
   - {limit: requests, allow: 3 requests, per: 1m, by: [key]}
   - {limit: output, allow: 1_000 output_tokens, per: day, by: [account]}
   - {limit: streams, allow: 2 concurrent, by: [account]}
   - {limit: watched, allow: 1 requests, per: 1m, mode: shadow}
+  - {limit: prompts, allow: 1 distinct prompts, per: 24h, otherwise: flag}
+  - {limit: models, allow: 1 distinct models, per: 24h, otherwise: {shape: slow}}
+  - {limit: addresses, allow: 1 distinct addresses, per: 24h, otherwise: {shape: one}}
 """
 GIVEN = "given: {plan: free, output_tokens: 100}\ncases:\n"
 
@@ -47,6 +61,22 @@ HOLDS = {
     "held": "after: [{requests: 2, hold: true}], expect: {effect: refuse, limit: streams}",
     "held and gone": "after: [{requests: 2, hold: true}, {wait: 61s}], expect: {effect: allow}",
     "shadow": "after: [{requests: 1}], expect: {effect: allow, shadow: watched}",
+    "forbidden": "given: {features: [logprobs, logit_bias]}, expect: {effect: refuse, limit: forbid logit_bias+logprobs, code: capability.forbidden, retry_after: never}",
+    "forbidden by effort": "given: {reasoning: high}, expect: {effect: refuse, code: capability.forbidden}",
+    "another effort": "given: {reasoning: low}, expect: {effect: allow}",
+    "one feature alone": "given: {features: logprobs}, expect: {effect: allow}",
+    "a capability in shadow": "given: {features: [seed]}, expect: {effect: allow, shadow: forbid seed}",
+    "what is forbidden is not counted": "after: [{requests: 9, given: {features: [logprobs, logit_bias]}, effect: refuse}], expect: {effect: allow}",
+    "guarded": "given: {level: guarded}, expect: {effect: shape, code: standing.guarded, shape: small, limit: small}",
+    "restricted": "given: {level: restricted}, expect: {effect: refuse, code: standing.restricted, retry_after: never}",
+    "contained": "given: {level: contained}, expect: {effect: refuse, code: standing.contained}",
+    "contained costs nothing": "after: [{requests: 9, given: {level: contained}, effect: refuse}], expect: {effect: allow}",
+    "watch": "given: {level: watch}, expect: {effect: allow}",
+    "shaped costs less": "given: {level: guarded}, after: [{requests: 2, effect: shape}], expect: {effect: shape, remaining: {output: {above: 850}}}",
+    "shaped by a limit": "after: [{requests: 1, given: {ip: 192.0.2.1}}], expect: {effect: shape, limit: addresses, code: limit.shaped, shape: free/one}",
+    "clamped costs less": "given: {output_tokens: 400, choices: 2, ip: 192.0.2.2}, after: [{requests: 1, given: {ip: 192.0.2.1, output_tokens: 1, choices: 1}}, {requests: 1, effect: shape}], expect: {effect: refuse, limit: output, remaining: {output: {above: 695, below: 700}}}",
+    "delayed": "after: [{requests: 1, given: {model: other}}], expect: {effect: delay, shape: slow}",
+    "flagged": "after: [{requests: 1, given: {prompt: other}}], expect: {effect: allow, flag: prompts}",
     "refused before": "after: [{requests: 3}, {requests: 2, effect: refuse}], expect: {effect: refuse}",
 }
 
@@ -71,6 +101,22 @@ def test_stories_that_hold(run):
          "after[0]: request 4 of 5: expected allow, got refuse by free/requests (fits in 20s), in shadow free/watched"),
         ("given: {plan: paid}, expect: {effect: allow}",
          "no policy speaks of this request (is `given` what its `when` asks for?)"),
+        ("given: {features: [logprobs, logit_bias]}, expect: {effect: allow}",
+         "expected allow, got refuse by free/forbid logit_bias+logprobs"),
+        ("given: {features: [logprobs, logit_bias]}, expect: {effect: refuse, remaining: {requests: {above: 1}}}",
+         "nothing is counted, got refuse by free/forbid logit_bias+logprobs"),
+        ("given: {level: contained}, expect: {effect: shape}",
+         "expected shape, got refuse by standing.contained"),
+        ("given: {level: guarded}, expect: {effect: allow}",
+         "expected allow, got shape (free/small) by standing.guarded"),
+        ("given: {level: guarded}, expect: {effect: shape, shape: slow}",
+         "expected the shape slow, got shape (free/small) by standing.guarded"),
+        ("expect: {effect: allow, flag: prompts}",
+         "expected prompts to flag, got allow"),
+        ("after: [{requests: 1, given: {prompt: other, model: other}}], expect: {effect: allow}",
+         "expected allow, got delay (free/slow) by free/models, flagged by free/prompts, in shadow free/watched"),
+        ("given: {output_tokens: 1_001}, expect: {effect: allow}",
+         "expected allow, got refuse by free/output (never fits)"),
         ("expect: {effect: allow, shadow: watched}",
          "expected watched to refuse in shadow, got allow"),
         ("expect: {effect: allow, remaining: {requests: {above: 5}}}",
@@ -114,8 +160,13 @@ def test_one_file_of_cases_runs_alone(run, tmp_path):
     ("case", "told"),
     [
         ("{case: a}", "3:5: cases[0].expect: is missing (expect: {effect: refuse, limit: requests})"),
-        ("{case: a, expect: {effect: deny}}", "3:24: cases[0].expect.effect: must be 'allow' or 'refuse'"),
-        ("{case: a, expect: {effect: allow, limit: r}}", "3:15: cases[0].expect: limit goes with effect: refuse"),
+        ("{case: a, expect: {effect: deny}}", "3:24: cases[0].expect.effect: must be 'allow', 'shape', 'delay' or 'refuse'"),
+        ("{case: a, expect: {effect: allow, limit: r}}", "3:15: cases[0].expect: limit goes with effect: shape or delay or refuse"),
+        ("{case: a, expect: {effect: refuse, shape: s}}", "3:15: cases[0].expect: shape goes with effect: shape or delay"),
+        ("{case: a, given: {features: [logprob]}, expect: {effect: allow}}",
+         "3:34: cases[0].given.features[0]: 'logprob' is no feature (did you mean 'logprobs'?)"),
+        ("{case: a, given: {level: bad}, expect: {effect: allow}}",
+         "3:23: cases[0].given.level: must be 'clear', 'watch', 'guarded', 'restricted' or 'contained'"),
         ("{case: a, afters: [], expect: {effect: allow}}",
          "3:15: cases[0].afters: is unknown (did you mean 'after'?)"),
         ("{case: a, after: [{wait: 30}], expect: {effect: allow}}",

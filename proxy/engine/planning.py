@@ -1,8 +1,4 @@
-"""The engine: what a request would take, what is decided, and what it took in the end. Pure.
-
-The walk is `plan` -> (the store charges) -> `decide` -> (the answer is relayed) -> `settle`.
-Where the store did not answer: `decide_blind`, and `debits` for what was served all the same.
-"""
+"""Planning: which rules speak of a request, and what it would take from each bucket. Pure."""
 
 from __future__ import annotations
 
@@ -10,20 +6,19 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from proxy.core.decision import Decision, Effect, Mode, OnStoreError, Reason
-from proxy.limits.buckets import KINDS, Budget, Distinct, Exposure, Lease, Rate, Rolling
-from proxy.limits.charges import Charge, Charged, Settlement
+from proxy.core.decision import Mode, OnStoreError, Reason
+from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
+from proxy.limits.charges import Charge
 from proxy.limits.keys import bucket_key
 from proxy.policy.compiled import Scope, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
     from proxy.limits.buckets import Bucket
-    from proxy.limits.charges import Receipt
-    from proxy.policy.compiled import Limit, Model, PolicySet
+    from proxy.policy.compiled import Capability, Limit, Model, Policy, PolicySet, Rung
 
 TOKENS_PER_PRICE = 1_000_000
 
@@ -34,6 +29,9 @@ class Plan:
 
     prompt, output: tokens reserved; the output is for all choices together
     model:          prices and counters used
+    refused:        by capabilities: the request is to be refused before anything is charged
+    watched:        what capabilities in shadow would have refused
+    ladders:        the ladders that speak of this request, each with its policy's name
     """
 
     limits: tuple[Limit, ...]
@@ -41,6 +39,9 @@ class Plan:
     prompt: int
     output: int
     model: Model
+    refused: tuple[Reason, ...] = ()
+    watched: tuple[Reason, ...] = ()
+    ladders: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,8 @@ def plan(
     """
     prompt = facts.prompt_tokens
     output = facts.output_tokens * facts.choices
-    limits = [
-        limit
-        for policy in policies.policies
-        if policy.applies(principal, facts, address)
-        for limit in policy.limits
-    ]
+    speaking = [each for each in policies.policies if each.applies(principal, facts, address)]
+    limits = [limit for policy in speaking for limit in policy.limits]
     charges = []
     for limit in limits:
         tag, key = _key_of(limit, context.env, principal, facts.model, address)
@@ -99,59 +96,14 @@ def plan(
                 tag,
                 key,
                 limit.bucket,
-                _cost(limit.unit, prompt, output, model),
-                limit.mode is Mode.ENFORCE,
+                cost(limit.unit, prompt, output, model),
+                limit.binding,
                 _token(limit.unit, facts, address, lease_id, context.fingerprint),
             )
         )
-    return Plan(tuple(limits), tuple(charges), prompt, output, model)
-
-
-def decide(plan: Plan, charged: Charged) -> Decision:
-    """Return the decision that the receipts give: refused when a binding limit had no room."""
-    reasons: list[Reason] = []
-    shadowed: list[Reason] = []
-    for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True):
-        if not receipt.fits:
-            (reasons if charge.binding else shadowed).append(_reason(limit, charge, receipt))
-    return Decision(
-        Effect.REFUSE if reasons else Effect.ALLOW,
-        tuple(reasons),
-        tuple(shadowed),
-        _longest(reasons),
-    )
-
-
-def decide_blind(plan: Plan, local: Plan, charged: Charged) -> Decision:
-    """Return the decision for a request whose counters did not answer.
-
-    local, charged: the part of the plan that is counted in the process, and its receipts
-    (see `local_plan`). A binding limit that says `deny` refuses; one that says `allow` is silent.
-    """
-    denied = [
-        Reason(
-            "store.unavailable",
-            policy=limit.policy,
-            limit=limit.name,
-            scope=_scope(limit),
-            unit=limit.unit.value,
-            kind=KINDS[type(limit.bucket)],
-            amount=limit.bucket.amount,
-            asked=charge.cost,
-            retry_after=1_000_000,
-        )
-        for limit, charge in zip(plan.limits, plan.charges, strict=True)
-        if charge.binding and limit.on_store_error is OnStoreError.DENY
-    ]
-    counted = decide(local, charged)
-    reasons = (*denied, *counted.reasons)
-    return Decision(
-        Effect.REFUSE if reasons else Effect.ALLOW,
-        reasons,
-        counted.shadowed,
-        _longest(reasons),
-        blind=True,
-    )
+    refused, watched = _capabilities(speaking, facts, principal, address)
+    ladders = tuple((policy.name, policy.ladder) for policy in speaking if policy.ladder)
+    return Plan(tuple(limits), tuple(charges), prompt, output, model, refused, watched, ladders)
 
 
 def local_plan(plan: Plan, replicas: int) -> Plan:
@@ -171,41 +123,8 @@ def local_plan(plan: Plan, replicas: int) -> Plan:
     )
 
 
-def settle(
-    plan: Plan, charged: Charged, prompt: int, output: int, cached: int = 0
-) -> list[Settlement]:
-    """Return the corrections that make the charges what the exchange really took.
-
-    prompt, output: tokens in the end. Leases are given back; values asked for stay noted.
-    """
-    settlements = []
-    for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True):
-        if not receipt.taken or isinstance(charge.bucket, Distinct):
-            continue
-        if isinstance(charge.bucket, Lease):
-            settlements.append(Settlement(charge, 0, receipt.mark))
-            continue
-        delta = _cost(limit.unit, prompt, output, plan.model, cached) - charge.cost
-        if delta:
-            settlements.append(Settlement(charge, delta, receipt.mark))
-    return settlements
-
-
-def debits(plan: Plan, prompt: int, output: int, cached: int = 0) -> list[Charge]:
-    """Return non-binding charges for what was served while the counters were away."""
-    return [
-        replace(charge, cost=_cost(limit.unit, prompt, output, plan.model, cached), binding=False)
-        for limit, charge in zip(plan.limits, plan.charges, strict=True)
-        if not isinstance(charge.bucket, Lease)
-    ]
-
-
-def final_cost(limit: Limit, model: Model, prompt: int, output: int, cached: int = 0) -> int:
-    """Return what the exchange took of one limit in the end, in its unit."""
-    return _cost(limit.unit, prompt, output, model, cached)
-
-
-def _cost(unit: Unit, prompt: int, output: int, model: Model, cached: int = 0) -> int:
+def cost(unit: Unit, prompt: int, output: int, model: Model, cached: int = 0) -> int:
+    """Return what so many tokens take of a limit that counts this unit."""
     match unit:
         case Unit.INPUT_TOKENS:
             return prompt
@@ -223,6 +142,39 @@ def _cost(unit: Unit, prompt: int, output: int, model: Model, cached: int = 0) -
             | Unit.DISTINCT_ADDRESSES
         ):
             return 1
+
+
+def _capabilities(
+    speaking: Sequence[Policy], facts: RequestFacts, principal: Principal, address: str
+) -> tuple[tuple[Reason, ...], tuple[Reason, ...]]:
+    """Return what capabilities refuse, and what those in shadow would have refused."""
+    refused: list[Reason] = []
+    watched: list[Reason] = []
+    for policy in speaking:
+        for capability in policy.capabilities:
+            if not capability.applies(principal, facts, address):
+                continue
+            code = _lacking(capability, facts, principal, address)
+            if code and capability.mode is Mode.ENFORCE:
+                refused.append(_told(capability, code))
+            elif code:
+                watched.append(_told(capability, "capability.shadow"))
+    return tuple(refused), tuple(watched)
+
+
+def _lacking(
+    capability: Capability, facts: RequestFacts, principal: Principal, address: str
+) -> str:
+    """Return the code of what is wrong with a request; '' when nothing is."""
+    if any(combo <= facts.features for combo in capability.combos):
+        return "capability.forbidden"
+    if capability.met is not None and not capability.met(principal, facts, address):
+        return "capability.required"
+    return ""
+
+
+def _told(capability: Capability, code: str) -> Reason:
+    return Reason(code, policy=capability.policy, limit=capability.name, because=capability.because)
 
 
 def _token(
@@ -281,39 +233,6 @@ def _key(
         for part in (scope.value, subject)
     )
     return bucket_key(env, by[0].value, subjects[0], policy, name, bucket, rest)
-
-
-def _reason(limit: Limit, charge: Charge, receipt: Receipt) -> Reason:
-    if not charge.binding:
-        code = "limit.shadow"
-    elif receipt.retry_after is None:
-        code = "limit.never_fits"
-    else:
-        code = "limit.exceeded"
-    return Reason(
-        code,
-        policy=limit.policy,
-        limit=limit.name,
-        scope=_scope(limit),
-        unit=limit.unit.value,
-        kind=KINDS[type(limit.bucket)],
-        amount=limit.bucket.amount,
-        asked=charge.cost,
-        remaining=receipt.remaining,
-        retry_after=receipt.retry_after,
-    )
-
-
-def _scope(limit: Limit) -> str:
-    return "+".join(scope.value for scope in limit.by)
-
-
-def _longest(reasons: list[Reason] | tuple[Reason, ...]) -> int | None:
-    """Return the longest wait of all reasons; None when one of them never ends, or none."""
-    waits = [reason.retry_after for reason in reasons]
-    if not waits or None in waits:
-        return None
-    return max(wait for wait in waits if wait is not None)
 
 
 def _share(bucket: Bucket, replicas: int) -> Bucket:

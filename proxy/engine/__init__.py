@@ -1,0 +1,30 @@
+"""The engine: what a request would take, what is decided, and what it took in the end. Pure.
+
+The walk is `plan` -> (the store charges) -> `decide` -> (the answer is relayed) -> `settle`.
+A request that a capability refuses is never charged: `decide_forbidden`. What was charged for one
+that is refused all the same comes back by `undo`. Where the store did not answer: `decide_blind`,
+and `debits` for what was served all the same. For an answer that comes later, perhaps through
+another worker: `reservation`, and `settle_reservation` when it is there.
+"""
+
+from proxy.engine.deciding import decide, decide_blind, decide_forbidden
+from proxy.engine.planning import Context, Plan, local_plan, plan, price
+from proxy.engine.reserving import reservation, settle_reservation
+from proxy.engine.settling import debits, final_cost, settle, undo
+
+__all__ = [
+    "Context",
+    "Plan",
+    "debits",
+    "decide",
+    "decide_blind",
+    "decide_forbidden",
+    "final_cost",
+    "local_plan",
+    "plan",
+    "price",
+    "reservation",
+    "settle",
+    "settle_reservation",
+    "undo",
+]
