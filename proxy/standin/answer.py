@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 from hashlib import blake2b, shake_128
 from typing import TYPE_CHECKING
 
 from proxy.standin.documents import Json, Writer, free_document
+from proxy.standin.fields import identity
 from proxy.standin.vocabulary import WORDS, number, pieces
 
 if TYPE_CHECKING:
     from proxy.standin.asked import Asked
 
 SHORTEST, LONGEST = 20, 200
+REFUSAL = 8
 REASONER = "reasoner"
 # Answers are deterministic to the byte, so the time in them stands still.
 CREATED = 1_750_000_000
@@ -27,38 +28,23 @@ CREATED = 1_750_000_000
 _PIECE = re.compile(r"\s*\S+")
 
 
-class FaultKind(StrEnum):
-    """What may go wrong in the middle of an answer."""
-
-    ERROR = "error"
-    RESET = "reset"
-    STALL = "stall"
-    GARBAGE = "garbage"
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What goes wrong once `after` tokens have been sent, fewer than the answer has."""
-
-    kind: FaultKind
-    after: int
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of the answers.
 
-    pieces:    the text, or a call's arguments, token by token; joined they are the whole
-    reasoning: how many tokens were thought, and what of them is shown, token by token
-    call:      (id, name) of the function called; its name is one token
+    pieces:  the text, or a call's arguments, token by token; joined they are the whole
+    finish:  'stop', 'length', 'tool_calls' or 'refusal'
+    thought: what was thought, token by token
+    shows:   the thought is sent
+    call:    (id without its prefix, name) of the function called; its name is one token
     """
 
     index: int
     seed: bytes
     pieces: list[str]
     finish: str
-    reasoning: int = 0
-    shown: list[str] | None = None
+    thought: list[str]
+    shows: bool = False
     call: tuple[str, str] | None = None
 
     @property
@@ -67,9 +53,19 @@ class Choice:
         return "".join(self.pieces)
 
     @property
+    def shown(self) -> list[str]:
+        """What of the thought is sent."""
+        return self.thought if self.shows else []
+
+    @property
     def visible(self) -> int:
         """Tokens that are sent."""
-        return len(self.pieces) + len(self.shown or ()) + (self.call is not None)
+        return len(self.pieces) + len(self.shown) + (self.call is not None)
+
+    @property
+    def reasoning(self) -> int:
+        """Tokens that were thought."""
+        return len(self.thought)
 
     @property
     def tokens(self) -> int:
@@ -77,76 +73,20 @@ class Choice:
         return len(self.pieces) + self.reasoning + (self.call is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer to render; `fault`, where there is one, does happen."""
-
-    asked: Asked
-    id: str
-    choices: list[Choice]
-    fault: Fault | None
-
-    @property
-    def visible(self) -> int:
-        """Tokens that are sent where nothing goes wrong."""
-        return sum(choice.visible for choice in self.choices)
-
-    @property
-    def reasoning(self) -> int:
-        """Tokens that were thought."""
-        return sum(choice.reasoning for choice in self.choices)
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that are billed: `completion_tokens`."""
-        return sum(choice.tokens for choice in self.choices)
-
-    @property
-    def usage(self) -> Json | None:
-        """The usage as the dialect tells it; None where the caller wants it withheld."""
-        if not self.asked.directives.usage:
-            return None
-        prompt, completion = self.asked.prompt_tokens, self.tokens
-        return {
-            "prompt_tokens": prompt,
-            "completion_tokens": completion,
-            "total_tokens": prompt + completion,
-            "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": self.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
-
-
-def answer_to(asked: Asked) -> Answer:
-    """Return the answer; raises RequestError where a schema cannot be fitted."""
-    choices = [_choice(asked, index) for index in range(asked.n)]
-    visible = sum(choice.visible for choice in choices)
-    directives = asked.directives
-    faults = [
-        Fault(kind, after)
-        for kind, after in (
-            (FaultKind.ERROR, directives.error_at),
-            (FaultKind.RESET, directives.reset),
-            (FaultKind.STALL, directives.stall),
-            (FaultKind.GARBAGE, directives.garbage),
-        )
-        if after is not None and after < visible
-    ]
-    first = min(faults, key=lambda fault: fault.after, default=None)
-    return Answer(asked, f"chatcmpl-{asked.digest.hex()}", choices, first)
+def choices_of(asked: Asked) -> list[Choice]:
+    """Return the answers; raises RequestError where a schema cannot be fitted."""
+    return [_choice(asked, index) for index in range(asked.n)]
 
 
 def logprobs(choice: Choice, alternatives: int) -> list[Json]:
     """Return a plausible log-probability of each piece of a choice, with alternatives."""
-    draws = shake_128(choice.seed + b"logprobs").digest(len(choice.pieces))
-    return [
-        _logprob(piece, draw, alternatives)
-        for piece, draw in zip(choice.pieces, draws, strict=True)
-    ]
+    return logprobs_of(choice.pieces, choice.seed, alternatives)
+
+
+def logprobs_of(said: list[str], seed: bytes, alternatives: int) -> list[Json]:
+    """Return the same of any pieces."""
+    draws = shake_128(seed + b"logprobs").digest(len(said))
+    return [_logprob(piece, draw, alternatives) for piece, draw in zip(said, draws, strict=True)]
 
 
 def _choice(asked: Asked, index: int) -> Choice:
@@ -154,17 +94,22 @@ def _choice(asked: Asked, index: int) -> Choice:
     seed = blake2b(asked.text_seed + index.to_bytes(2), digest_size=16).digest()
     thought = directives.reasoning
     if thought is None:
-        thought = SHORTEST + number(seed + b"reasoning", 100) if REASONER in asked.model else 0
+        thought = SHORTEST + number(seed + b"reasoning", 100) if asked.thinks else 0
+    if asked.thought_cap is not None:
+        thought = min(thought, asked.thought_cap)
     left = asked.cap
     if left is not None:
         thought = min(thought, left)
         left -= thought
     call = None
-    if asked.tool is not None and left != 0:
+    if directives.refusal:
+        said = pieces(seed, REFUSAL if directives.tokens is None else directives.tokens)
+        finish = "refusal"
+    elif asked.tool is not None and left != 0:
         name, schema = asked.tool
-        call = (f"call_{blake2b(seed + asked.digest, digest_size=12).hexdigest()}", name)
-        document = Writer({"type": "object", **schema}, seed).document()
-        said = _PIECE.findall(document)
+        call = (identity("", seed, asked.digest), name)
+        writer = Writer({"type": "object", **schema}, seed)
+        said = _PIECE.findall(writer.document(compact=asked.compact))
         finish = "tool_calls"
         left = None if left is None else left - 1
     else:
@@ -172,8 +117,9 @@ def _choice(asked: Asked, index: int) -> Choice:
         finish = "stop"
     if left is not None and len(said) > left:
         said, finish = said[:left], "length"
-    shown = pieces(seed + b"reasoning", thought) if directives.show_reasoning else None
-    return Choice(index, seed, said, finish, thought, shown, call)
+    return Choice(
+        index, seed, said, finish, pieces(seed + b"reasoning", thought), asked.shows, call
+    )
 
 
 def _said(asked: Asked, seed: bytes, left: int | None) -> list[str]:

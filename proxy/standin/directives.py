@@ -39,9 +39,11 @@ class Directives:
                       after how many words the stream reports an error, the connection is reset,
                       nothing comes any more, invalid JSON comes; None: never
     reasoning:        reasoning tokens of each choice; None: by the model
-    show_reasoning:   reasoning is sent, as `reasoning_content`
-    tool:             the function to call, '' for none
-    nodone:           the stream ends without `[DONE]`
+    show_reasoning:   reasoning is sent, as `reasoning_content` or what the dialect has for it
+    tool:             the function to call, '' for none; only once, so that a loop of tools ends
+    refusal:          the category of a refusal, 'none' for one without; '': no refusal
+    cached:           prompt tokens that are told as read from a cache, as far as there are any
+    nodone:           the stream ends without its last event (`[DONE]`, `message_stop`, ...)
     usage_in_choices: usage comes with the last choice instead of after it
     """
 
@@ -57,6 +59,8 @@ class Directives:
     reasoning: int | None = None
     show_reasoning: bool = False
     tool: str = ""
+    refusal: str = ""
+    cached: int = 0
     nodone: bool = False
     usage_in_choices: bool = False
 
@@ -73,7 +77,7 @@ def directives_of(message: str, header: str = "") -> Directives:
         for words in _BRACKETS.findall(message):
             if _name(words.split()[0] if words.strip() else "") in _READERS:
                 said = f"{said} {words}"
-    return _parsed(f"{said} {header}") if said or header else _NONE
+    return _parsed(f"{said} {header}") if said or header else NONE
 
 
 def header_of(headers: Mapping[str, str]) -> str:
@@ -96,7 +100,7 @@ def header_of(headers: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> Directives:
-    found = _NONE
+    found = NONE
     for word in text.split():
         name, _, value = word.partition("=")
         read = _READERS.get(_name(name))
@@ -143,13 +147,19 @@ def _flag(text: str) -> bool:
     return True
 
 
+def _category(text: str) -> str:
+    if not text.replace("_", "").isalpha():
+        raise ValueError("give a category, or none")
+    return text
+
+
 def _told(text: str) -> bool:
     if text != "none":
         raise ValueError("give usage=none")
     return False
 
 
-_NONE = Directives()
+NONE = Directives()
 _READERS: dict[str, Callable[[Directives, str], Directives]] = {
     "tokens": lambda found, text: replace(found, tokens=_count(text)),
     "pace": lambda found, text: replace(found, pace=_wait(text)),
@@ -163,6 +173,8 @@ _READERS: dict[str, Callable[[Directives, str], Directives]] = {
     "reasoning": lambda found, text: replace(found, reasoning=_count(text)),
     "show_reasoning": lambda found, text: replace(found, show_reasoning=_flag(text)),
     "tool": lambda found, text: replace(found, tool=text),
+    "refusal": lambda found, text: replace(found, refusal=_category(text)),
+    "cached": lambda found, text: replace(found, cached=_count(text)),
     "nodone": lambda found, text: replace(found, nodone=_flag(text)),
     "usage_in_choices": lambda found, text: replace(found, usage_in_choices=_flag(text)),
 }

@@ -34,9 +34,10 @@ class Writer:
         self._seed = seed
         self._values = 0
 
-    def document(self) -> str:
-        """Return the document as JSON text, with spaces between its words."""
-        return json.dumps(self._value(self._root, 0), ensure_ascii=False)
+    def document(self, *, compact: bool = False) -> str:
+        """Return the document as JSON text, with spaces after its colons or without any."""
+        separators = (",", ":") if compact else None
+        return json.dumps(self._value(self._root, 0), ensure_ascii=False, separators=separators)
 
     def _value(self, schema: object, depth: int) -> object:
         self._values += 1

@@ -1,4 +1,4 @@
-"""Errors and headers as the real thing sends them."""
+"""Errors and headers as OpenAI sends them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import orjson
 if TYPE_CHECKING:
     from proxy.core.errors import RequestError
     from proxy.standin.documents import Json
+    from proxy.standin.fields import RefusedError
 
-RETRY_AFTER = "1"
 INVALID = "invalid_request_error"
 # What belongs to the operator's account, and so must not reach the gateway's clients.
 ACCOUNT = {
@@ -22,12 +22,6 @@ ACCOUNT = {
     "x-ratelimit-remaining-tokens": "1999000",
     "x-ratelimit-reset-requests": "6ms",
     "x-ratelimit-reset-tokens": "30ms",
-}
-JSON = {**ACCOUNT, "content-type": "application/json"}
-SSE = {
-    **ACCOUNT,
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
 }
 
 _OF_STATUS: dict[int, tuple[str, str, str | None]] = {
@@ -46,9 +40,28 @@ _NO_KEY = (
 )
 
 
-def error_body(error: Json) -> bytes:
+def head(identity: str, spent: int) -> dict[str, str]:
+    """Return the headers of an answer that took `spent` milliseconds."""
+    return {**ACCOUNT, "x-request-id": identity, "openai-processing-ms": str(max(1, spent))}
+
+
+def error_body(error: Json, _: str = "") -> bytes:
     """Return the body that carries an error."""
     return orjson.dumps({"error": error}, option=orjson.OPT_INDENT_2)
+
+
+def error_event(error: Json) -> bytes:
+    """Return an event that reports an error in mid-stream."""
+    return b"data: %b\n\n" % orjson.dumps({"error": error})
+
+
+def server_error() -> Json:
+    """Return the error that an answer breaks off with."""
+    return _error(
+        "The server had an error while processing your request. Sorry about that!",
+        "server_error",
+        None,
+    )
 
 
 def error_of(status: int, model: str) -> Json:
@@ -70,6 +83,11 @@ def error_of(status: int, model: str) -> Json:
 def mistake(error: RequestError) -> Json:
     """Return the error that tells a client its mistake."""
     return _error(error.message, INVALID, None, error.param)
+
+
+def refusal(error: RefusedError) -> Json:
+    """Return the error of another refusal."""
+    return _error(error.message, INVALID, error.code, error.param)
 
 
 def unknown_url(method: str, path: str) -> Json:

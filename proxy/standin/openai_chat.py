@@ -6,26 +6,57 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from proxy.standin.answer import CREATED, Choice, FaultKind, logprobs
+from proxy.standin.answer import CREATED, Choice, choices_of, logprobs
+from proxy.standin.native import error_body, error_event, server_error
+from proxy.standin.openai_chat_asked import read_asked
+from proxy.standin.reply import Reply, fault_of, faulty, interleaved, sums
+from proxy.standin.usage import usage_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from proxy.standin.answer import Answer
+    from proxy.standin.asked import Asked
     from proxy.standin.documents import Json
+    from proxy.standin.reply import Call, Events
 
 FINGERPRINT = "fp_standin"
 DONE = b"data: [DONE]\n\n"
-GARBAGE = b"\x00\x1b<html>502"
+
+_FINISH = {"refusal": "stop"}
 
 
-def completion(answer: Answer) -> bytes:
-    """Return the answer as one JSON document."""
+def chat(call: Call) -> Reply:
+    """Return the answer to POST /v1/chat/completions; raises RequestError."""
+    return replied(read_asked(call.body, call.header))
+
+
+def replied(asked: Asked) -> Reply:
+    """Return the answer to what was asked; raises RequestError where a schema cannot be fitted."""
+    choices = choices_of(asked)
+    visible, tokens, reasoning = sums(choices)
+    fault = fault_of(asked.directives, visible)
+    usage = usage_of(asked, tokens, reasoning)
+    return Reply(
+        asked=asked,
+        visible=visible,
+        tokens=tokens,
+        reasoning=reasoning,
+        fault=fault,
+        whole=lambda: _completion(asked, choices, usage),
+        failed=lambda: error_body(server_error()),
+        events=lambda: faulty(
+            _events(asked, choices, usage), fault, lambda _: [error_event(server_error())]
+        ),
+        refused=lambda error, _: error_event(error),
+        pace=asked.directives.pace,
+    )
+
+
+def _completion(asked: Asked, choices: list[Choice], usage: Json | None) -> bytes:
     told: Json = {
-        **_head(answer, "chat.completion"),
-        "choices": [_whole(choice, answer.asked.top_logprobs) for choice in answer.choices],
+        **_head(asked, "chat.completion"),
+        "choices": [_whole(choice, asked.top_logprobs) for choice in choices],
     }
-    usage = answer.usage
     if usage is not None:
         told["usage"] = usage
     told["service_tier"] = "default"
@@ -33,70 +64,39 @@ def completion(answer: Answer) -> bytes:
     return orjson.dumps(told)
 
 
-def events(answer: Answer) -> Iterator[tuple[int, bytes]]:
-    """Yield the events of the stream, each with the number of tokens that it carries.
-
-    A fault ends them early: what it puts into the stream is the last event; what it does to the
-    connection is left to the server.
-    """
-    writer = _Chunks(answer)
-    for choice in answer.choices:
+def _events(asked: Asked, choices: list[Choice], usage: Json | None) -> Events:
+    """Yield the events of the stream, each with the number of tokens that it carries."""
+    told = usage if asked.include_usage else None
+    writer = _Chunks(asked, told)
+    for choice in choices:
         yield 0, writer.chunk(choice.index, b'{"role":"assistant","content":"","refusal":null}')
-    fault = answer.fault
-    tokens = _interleaved([writer.tokens(choice) for choice in answer.choices])
-    for sent, token in enumerate(tokens):
-        if fault is not None and sent >= fault.after:
-            if fault.kind is FaultKind.ERROR:
-                yield 0, error_event(server_error())
-            elif fault.kind is FaultKind.GARBAGE:
-                yield 0, token[: len(token) // 2] + GARBAGE + b"\n\n"
-            return
+    for token in interleaved([writer.tokens(choice) for choice in choices]):
         yield 1, token
-    last = answer.choices[-1]
-    for choice in answer.choices:
-        with_usage = choice is last and answer.asked.directives.usage_in_choices
+    last = choices[-1]
+    for choice in choices:
+        with_usage = choice is last and asked.directives.usage_in_choices
         yield 0, writer.finish(choice, with_usage=with_usage)
-    if writer.tells_usage and not answer.asked.directives.usage_in_choices:
+    if told is not None and not asked.directives.usage_in_choices:
         yield 0, writer.usage()
-    if not answer.asked.directives.nodone:
+    if not asked.directives.nodone:
         yield 0, DONE
-
-
-def error_event(error: Json) -> bytes:
-    """Return an event that reports an error in mid-stream."""
-    return b"data: %b\n\n" % orjson.dumps({"error": error})
-
-
-def server_error() -> Json:
-    """Return the error that a stream breaks off with."""
-    return {
-        "message": "The server had an error while processing your request. Sorry about that!",
-        "type": "server_error",
-        "param": None,
-        "code": None,
-    }
 
 
 class _Chunks:
     """The parts that all chunks of an answer share, rendered once."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, asked: Asked, usage: Json | None) -> None:
         head = orjson.dumps(
             {
-                **_head(answer, "chat.completion.chunk"),
+                **_head(asked, "chat.completion.chunk"),
                 "service_tier": "default",
                 "system_fingerprint": FINGERPRINT,
             }
         )
         self._head = b"data: %b" % head[:-1]
-        self._usage = answer.usage if answer.asked.include_usage else None
-        self._tail = b"]}\n\n" if self._usage is None else b'],"usage":null}\n\n'
-        self._top_logprobs = answer.asked.top_logprobs
-
-    @property
-    def tells_usage(self) -> bool:
-        """Whether usage was asked for and is not withheld."""
-        return self._usage is not None
+        self._usage = usage
+        self._tail = b"]}\n\n" if usage is None else b'],"usage":null}\n\n'
+        self._top_logprobs = asked.top_logprobs
 
     def chunk(self, index: int, delta: bytes, chances: bytes = b"null") -> bytes:
         """Return the event of one delta."""
@@ -114,7 +114,8 @@ class _Chunks:
         if with_usage and self._usage is not None:
             tail = b'],"usage":%b}\n\n' % orjson.dumps(self._usage)
         ended = b'%b,"choices":[{"index":%d,"delta":{},"logprobs":null,"finish_reason":"%b"}%b'
-        return ended % (self._head, choice.index, choice.finish.encode(), tail)
+        reason = _FINISH.get(choice.finish, choice.finish)
+        return ended % (self._head, choice.index, reason.encode(), tail)
 
     def usage(self) -> bytes:
         """Return the event that tells what the answer cost."""
@@ -123,7 +124,7 @@ class _Chunks:
     def tokens(self, choice: Choice) -> Iterator[bytes]:
         """Yield the events of a choice that carry a token each."""
         index, dumps = choice.index, orjson.dumps
-        for piece in choice.shown or ():
+        for piece in choice.shown:
             yield self.chunk(index, b'{"reasoning_content":%b}' % dumps(piece))
         if choice.call is not None:
             call = {"index": 0, **_call(choice.call, "")}
@@ -131,6 +132,9 @@ class _Chunks:
             for piece in choice.pieces:
                 part = {"index": 0, "function": {"arguments": piece}}
                 yield self.chunk(index, dumps({"tool_calls": [part]}))
+        elif choice.finish == "refusal":
+            for piece in choice.pieces:
+                yield self.chunk(index, b'{"refusal":%b}' % dumps(piece))
         elif self._top_logprobs is None:
             before, after = self.chunk(index, b'{"content":\0}').split(b"\0")
             for piece in choice.pieces:
@@ -142,25 +146,18 @@ class _Chunks:
                 yield self.chunk(index, b'{"content":%b}' % dumps(piece), told)
 
 
-def _interleaved(streams: list[Iterator[bytes]]) -> Iterator[bytes]:
-    """Yield from each in turn, until all are at their end."""
-    while streams:
-        going = []
-        for stream in streams:
-            item = next(stream, None)
-            if item is not None:
-                going.append(stream)
-                yield item
-        streams = going
-
-
-def _head(answer: Answer, kind: str) -> Json:
-    return {"id": answer.id, "object": kind, "created": CREATED, "model": answer.asked.model}
+def _head(asked: Asked, kind: str) -> Json:
+    return {
+        "id": f"chatcmpl-{asked.digest.hex()}",
+        "object": kind,
+        "created": CREATED,
+        "model": asked.model,
+    }
 
 
 def _call(call: tuple[str, str], arguments: str) -> Json:
     return {
-        "id": call[0],
+        "id": f"call_{call[0]}",
         "type": "function",
         "function": {"name": call[1], "arguments": arguments},
     }
@@ -171,6 +168,8 @@ def _whole(choice: Choice, top_logprobs: int | None) -> Json:
     chances: Json | None = None
     if choice.call is not None:
         message["tool_calls"] = [_call(choice.call, choice.text)]
+    elif choice.finish == "refusal":
+        message["refusal"] = choice.text
     else:
         message["content"] = choice.text
         if top_logprobs is not None:
@@ -181,5 +180,5 @@ def _whole(choice: Choice, top_logprobs: int | None) -> Json:
         "index": choice.index,
         "message": message,
         "logprobs": chances,
-        "finish_reason": choice.finish,
+        "finish_reason": _FINISH.get(choice.finish, choice.finish),
     }

@@ -24,8 +24,10 @@ class Entry:
     headers:       the names that it came with, in lower case; never a value
     authorization: whether it carried a credential
     sha256:        of its body
-    generated:     tokens made before it ended, whatever was sent of them
-    written:       tokens handed to the socket (about half, where half of a JSON body was)
+    generated:     tokens made before it ended, whatever was sent of them; of a background response
+                   that is not streamed, all that it will have, also where it is cancelled later
+    written:       tokens of its own text handed to the socket, once, though a dialect repeats it
+                   (about half, where half of a JSON body was)
     ended:         '' while it runs, then 'complete', 'refused' (a native error), 'aborted' (the
                    client left), 'stopped' (we were told to stop), or the fault it was asked for:
                    'error', 'reset', 'stall', 'garbage'

@@ -3,6 +3,7 @@
 import asyncio
 
 import aiohttp
+import anthropic
 import openai
 import pytest
 
@@ -19,6 +20,14 @@ async def standin():
 async def client(standin):
     async with openai.AsyncOpenAI(
         base_url=f"{standin.url}/v1", api_key="sk-canary", max_retries=0, timeout=10
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+async def claude(standin):
+    async with anthropic.AsyncAnthropic(
+        base_url=standin.url, api_key="sk-canary", max_retries=0, timeout=10
     ) as made:
         yield made
 

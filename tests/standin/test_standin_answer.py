@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.core.errors import RequestError
-from proxy.standin.answer import answer_to, logprobs
-from proxy.standin.asked import read_asked
+from proxy.standin.answer import choices_of, logprobs
 from proxy.standin.documents import Writer
-from proxy.standin.openai_chat import completion, events
+from proxy.standin.openai_chat import replied
+from proxy.standin.openai_chat_asked import read_asked
 from proxy.standin.vocabulary import WORDS
 
 
@@ -20,11 +20,19 @@ def chat(content="hello", **more):
 
 
 def answered(asked, header=""):
-    return answer_to(read_asked(orjson.dumps(asked), header))
+    return replied(read_asked(orjson.dumps(asked), header))
+
+
+def told(answer):
+    return json.loads(answer.whole())
 
 
 def text(answer, index=0):
-    return answer.choices[index].text
+    return told(answer)["choices"][index]["message"]["content"]
+
+
+def finish(answer):
+    return told(answer)["choices"][0]["finish_reason"]
 
 
 def test_a_byte_is_a_word():
@@ -35,14 +43,14 @@ def test_a_byte_is_a_word():
 @given(st.text(max_size=30).filter(lambda text: "[[" not in text))
 def test_the_same_request_has_the_same_answer_of_20_to_200_words(content):
     first, second = answered(chat(content)), answered(chat(content))
-    assert completion(first) == completion(second)
+    assert first.whole() == second.whole()
     assert 20 <= len(text(first).split()) == first.tokens <= 200
 
 
 def test_how_an_answer_is_sent_changes_nothing_of_it():
     plain = answered(chat())
     streamed = answered(chat(stream=True, stream_options={"include_usage": True}))
-    assert (plain.id, plain.choices) == (streamed.id, streamed.choices)
+    assert plain.whole() == streamed.whole()
 
 
 def test_another_prompt_model_or_seed_has_another_answer():
@@ -54,21 +62,21 @@ def test_another_prompt_model_or_seed_has_another_answer():
 def test_a_capped_answer_is_the_beginning_of_the_whole_one(field):
     whole, cut = answered(chat("[[tokens=30]]")), answered(chat("[[tokens=30]]", **{field: 12}))
     assert text(whole).startswith(text(cut))
-    assert (cut.tokens, cut.choices[0].finish) == (12, "length")
-    assert answered(chat("[[tokens=12]]", **{field: 12})).choices[0].finish == "stop"
+    assert (cut.tokens, finish(cut)) == (12, "length")
+    assert finish(answered(chat("[[tokens=12]]", **{field: 12}))) == "stop"
 
 
 def test_choices_differ_and_all_are_billed():
     answer = answered(chat("[[tokens=9]]", n=3))
     assert len({text(answer, index) for index in range(3)}) == 3
-    assert answer.usage["completion_tokens"] == 27
+    assert told(answer)["usage"]["completion_tokens"] == 27
 
 
 def test_reasoning_is_billed_and_stands_under_the_cap():
     answer = answered(chat("[[tokens=9 reasoning=100]]"))
     assert (answer.tokens, answer.visible, answer.reasoning) == (109, 9, 100)
     capped = answered(chat("[[tokens=9 reasoning=100]]", max_completion_tokens=50))
-    assert (capped.tokens, text(capped), capped.choices[0].finish) == (50, "", "length")
+    assert (capped.tokens, text(capped), finish(capped)) == (50, "", "length")
     assert answered({**chat(), "model": "standin-reasoner"}).reasoning >= 20
 
 
@@ -129,7 +137,7 @@ def test_a_mistaken_request_is_told(body, sentence):
 
 @given(st.integers(0, 20), st.integers(1, 12))
 def test_logprobs_are_plausible(alternatives, tokens):
-    choice = answered(chat(f"[[tokens={tokens}]]")).choices[0]
+    choice = choices_of(read_asked(orjson.dumps(chat(f"[[tokens={tokens}]]"))))[0]
     entries = logprobs(choice, alternatives)
     assert "".join(entry["token"] for entry in entries) == choice.text
     for entry in entries:
@@ -200,4 +208,4 @@ def test_a_free_document_has_exactly_the_tokens_asked_for():
 
 def test_a_stream_carries_each_token_once():
     answer = answered(chat("[[tokens=7 reasoning=3 show_reasoning]]", n=2, stream=True))
-    assert sum(tokens for tokens, _ in events(answer)) == answer.visible == answer.tokens == 20
+    assert sum(tokens for tokens, _ in answer.events()) == answer.visible == answer.tokens == 20

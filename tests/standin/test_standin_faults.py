@@ -271,7 +271,7 @@ async def test_only_the_required_key_is_let_in():
         ("POST", PATH,                b"{",  400, "could not parse the JSON body"),
         ("POST", PATH,                b"{}", 400, "must provide a model"),
         ("POST", PATH,                bytes(65), 413, "too large"),
-        ("POST", "/v1/completions",   b"{}", 404, "Invalid URL (POST /v1/completions)"),
+        ("POST", "/v1/batches",       b"{}", 404, "Invalid URL (POST /v1/batches)"),
         ("GET",  PATH,                None,  405, "Not allowed to GET"),
         ("GET",  "/-/nothing",        None,  404, "Invalid URL"),
     ],
