@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from proxy.cli.accounts import accounts
 from proxy.cli.asking import doctor, explain
 from proxy.cli.keys import keys
 from proxy.cli.options import BAD
@@ -23,12 +24,13 @@ def cli() -> None:
     \b
     weir serve                       serve on 127.0.0.1:8080 with a local store and a stand-in model
     weir keys issue --account acme   make a developer's key
+    weir accounts show acme          tell the level that an account is at, and why
     weir check                       read the policy files and tell every mistake
     weir explain wd_…                why a request was decided as it was
     """  # noqa: D301 - \b is click's word for "keep these lines"
 
 
-for command in (serve, keys, check, test_, schema, explain, doctor, standin, worker):
+for command in (serve, keys, accounts, check, test_, schema, explain, doctor, standin, worker):
     cli.add_command(command)
 
 

@@ -38,6 +38,7 @@ def explain(
         raise click.UsageError("give a decision id, or --account")
     where = directory or load(file, home_flag(home)).journal.directory
     if decision_id is not None:
+        decision_id = decision_id.partition(";")[0]  # the header may have been pasted whole
         record = reader.find(where, decision_id)
         if record is None:
             click.echo(f"{decision_id}: not in {where}", err=True)

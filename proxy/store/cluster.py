@@ -11,13 +11,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from redis.exceptions import NoScriptError, RedisClusterException, RedisError
+from redis.exceptions import NoScriptError
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.limits.buckets import Distinct
 from proxy.limits.charges import Charge, Charged, Settlement
 from proxy.store import scripts
 from proxy.store.backlog import Backlog
+from proxy.store.client import FAILURES
 from proxy.store.memory import microseconds, once
 from proxy.store.wire import sentence
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MISSES = 3
 TRIAL = 0.2
-FAILURES = (RedisError, RedisClusterException, OSError, TimeoutError)
 
 
 class ClusterStore:
@@ -40,6 +40,7 @@ class ClusterStore:
     deadline: seconds that a call may take
     After three misses in a row the breaker opens: one call in `TRIAL` seconds is let through to
     see whether the cluster answers again, all others fail at once.
+    For metrics: as `RedisStore`, but for `late`.
     """
 
     def __init__(self, client: RedisCluster, deadline: float) -> None:
@@ -51,14 +52,25 @@ class ClusterStore:
         self.backlog = Backlog(self._said, self._debit)
         self.breaker_open = False
         self.timeouts = 0
+        self.unreadable = 0
 
-    async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
-        """Take every charge, or only the non-binding ones."""
+    async def charge(
+        self, charges: Sequence[Charge], now: int | None = None, standing: str = ""
+    ) -> Charged:
+        """Take every charge, or only the non-binding ones; a standing is told by its own node."""
         once(charges)
-        groups = _by_tag(charges)
+        tags = _by_tag(charges)
+        asked = _tag_of(standing) if standing else ""
+        if standing:
+            tags.setdefault(asked, [])
+        groups = list(tags.values())
         parts = [[charges[index] for index in group] for group in groups]
         found = await asyncio.gather(
-            *(self._charge(part, now) for part in parts), return_exceptions=True
+            *(
+                self._charge(part, now, standing if tag == asked else "")
+                for tag, part in zip(tags, parts, strict=True)
+            ),
+            return_exceptions=True,
         )
         good = [each for each in found if isinstance(each, Charged)]
         admitted = len(good) == len(found) and all(each.admitted for each in good)
@@ -80,12 +92,14 @@ class ClusterStore:
             if isinstance(each, BaseException):
                 raise each
         at = max((each.at for each in good), default=microseconds() if now is None else now)
-        return Charged(admitted, tuple(receipts[index] for index in range(len(charges))), at)
+        told = next((each.standing for each in good if each.standing is not None), None)
+        taken = tuple(receipts[index] for index in range(len(charges)))
+        return Charged(admitted, taken, at, told)
 
     async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
         """Correct taken charges; None when some of it has to wait for the cluster."""
         said = [one for one in settlements if not isinstance(one.charge.bucket, Distinct)]
-        groups = _by_tag([one.charge for one in said])
+        groups = _by_tag([one.charge for one in said]).values()
         moments = await asyncio.gather(
             *(self._settle([said[index] for index in group], now) for group in groups)
         )
@@ -94,7 +108,7 @@ class ClusterStore:
 
     async def debit(self, charges: Sequence[Charge], now: int | None = None) -> None:
         """Count what was served while the cluster was away."""
-        parts = _by_tag(charges)
+        parts = _by_tag(charges).values()
         plain = [replace(charge, binding=False) for charge in charges]
         await asyncio.gather(*(self._debit([plain[i] for i in part], now) for part in parts))
 
@@ -118,16 +132,28 @@ class ClusterStore:
         await self.backlog.close()
         await self._client.aclose()
 
-    async def _charge(self, charges: Sequence[Charge], now: int | None) -> Charged:
+    async def _charge(
+        self, charges: Sequence[Charge], now: int | None, standing: str = ""
+    ) -> Charged:
         for _ in range(2):
             near = microseconds() + self._offset if now is None else now
-            keys, args = scripts.charge_words(charges, now, near)
+            keys, args = scripts.charge_words(charges, now, near, standing)
             answer = await self._call(scripts.CHARGE, keys, args)
             try:
-                return scripts.charged(charges, answer)
+                found = scripts.charged(charges, answer)
             except scripts.ClockError as error:
                 self._offset = error.at - microseconds()
+            else:
+                return self._with_standing(found, answer) if standing else found
         raise StoreUnavailableError("the clocks of the cluster's nodes differ too much")
+
+    def _with_standing(self, found: Charged, answer: list[bytes]) -> Charged:
+        try:
+            told = scripts.standing_told(answer)
+        except ValueError:
+            self.unreadable += 1
+            return found
+        return found if told is None else replace(found, standing=told)
 
     async def _settle(self, settlements: Sequence[Settlement], now: int | None) -> int | None:
         keys, args = scripts.settle_words(settlements, now)
@@ -185,9 +211,18 @@ class ClusterStore:
         return cast("list[bytes]", answer)
 
 
-def _by_tag(charges: Sequence[Charge]) -> list[list[int]]:
-    """Return the positions of charges, those of one hash tag together."""
+def _by_tag(charges: Sequence[Charge]) -> dict[str, list[int]]:
+    """Return the positions of charges by their hash tags."""
     groups: dict[str, list[int]] = {}
     for index, charge in enumerate(charges):
         groups.setdefault(charge.tag, []).append(index)
-    return list(groups.values())
+    return groups
+
+
+def _tag_of(key: str) -> str:
+    """Return the hash tag of a key; an account may have braces in its name, what follows has none.
+
+    >>> _tag_of("weir1:default:{account:4:acme}:standing")
+    'account:4:acme'
+    """
+    return key[key.index("{") + 1 : key.rindex("}")]

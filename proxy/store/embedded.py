@@ -61,6 +61,14 @@ def start_embedded(home: Path) -> EmbeddedServer:
     return EmbeddedServer(find_server(), home)
 
 
+def embedded_url(home: Path) -> str:
+    """Return where the server of a home listens while it runs.
+
+    SettingsError where its socket would lie in a directory that is somebody else's.
+    """
+    return f"unix://{_socket_in((home / 'store').absolute())}"
+
+
 class EmbeddedServer:
     """A running server on a unix socket; as a context manager, it is stopped in the end.
 
@@ -77,7 +85,7 @@ class EmbeddedServer:
         except OSError as error:
             raise SettingsError(f"--home {home}: {error.strerror}") from None
         try:
-            self._socket = _socket_directory(self._directory) / "store.sock"
+            self._socket = _socket_in(self._directory)
             # Linux tells a child of the death of the thread that made it: this one must live on.
             self._process = self._start()
         except OSError as error:
@@ -256,6 +264,10 @@ def _alone(path: Path) -> int:
             time.sleep(0.02)
         else:
             return lock
+
+
+def _socket_in(directory: Path) -> Path:
+    return _socket_directory(directory) / "store.sock"
 
 
 def _socket_directory(directory: Path) -> Path:

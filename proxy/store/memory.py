@@ -16,6 +16,7 @@ from proxy.limits.charges import Charged, bounded
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from proxy.core.standing import Standing
     from proxy.limits.charges import Charge, Receipt, Settlement
 
 SWEEP = 4096
@@ -27,10 +28,14 @@ def microseconds() -> int:
 
 
 class MemoryStore:
-    """Counters of one process; fills `ports.CounterStore`. Gone when the process ends."""
+    """Counters of one process; fills `ports.CounterStore`. Gone when the process ends.
+
+    standings: by their keys; `MemoryStandings` fills it
+    """
 
     breaker_open = False
     backlog = ()
+    unreadable = 0
 
     def __init__(self, clock: Callable[[], int] = microseconds) -> None:
         self._clock = clock
@@ -42,10 +47,13 @@ class MemoryStore:
         self._exposures: dict[str, exposure.State] = {}
         self._until: dict[str, int] = {}
         self._charges = 0
+        self.standings: dict[str, Standing] = {}
 
-    async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
-        """Take every charge, or only the non-binding ones. Never fails."""
-        return self.charge_now(charges, self._clock() if now is None else now)
+    async def charge(
+        self, charges: Sequence[Charge], now: int | None = None, standing: str = ""
+    ) -> Charged:
+        """Take every charge, or only the non-binding ones; tell a standing. Never fails."""
+        return self.charge_now(charges, self._clock() if now is None else now, standing)
 
     async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int:
         """Correct taken charges and give leases back; return the moment."""
@@ -75,7 +83,7 @@ class MemoryStore:
     def __len__(self) -> int:
         return len(self._until)
 
-    def charge_now(self, charges: Sequence[Charge], now: int) -> Charged:
+    def charge_now(self, charges: Sequence[Charge], now: int, standing: str = "") -> Charged:
         """Do what `charge` does, at once."""
         once(charges)
         found = [self._look(charge, now) for charge in charges]
@@ -91,7 +99,9 @@ class MemoryStore:
         self._charges += 1
         if self._charges % SWEEP == 0:
             self._sweep(now)
-        return Charged(admitted, tuple(receipts), now)
+        kept = self.standings.get(standing)
+        told = kept if kept is not None and kept.holds(now) else None
+        return Charged(admitted, tuple(receipts), now, told)
 
     def settle_now(self, settlements: Sequence[Settlement], now: int) -> None:
         """Do what `settle` does, at once."""
@@ -209,7 +219,9 @@ class MemoryStore:
         return exposure.State(exposure.decayed(state.value, step - state.step), step)
 
     def _sweep(self, now: int) -> None:
-        """Forget the buckets that would be found empty."""
+        """Forget the buckets that would be found empty, and the standings that have run out."""
+        for key in [key for key, kept in self.standings.items() if not kept.holds(now)]:
+            del self.standings[key]
         for key in [key for key, until in self._until.items() if until < now]:
             del self._until[key]
             for kind in (

@@ -1,4 +1,4 @@
-"""From a URL to counters."""
+"""From a URL to counters, and to what is kept beside them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisClusterException, RedisError
 
 from proxy.core.errors import SettingsError
+from proxy.store.client import Client
 from proxy.store.cluster import ClusterStore
 from proxy.store.memory import MemoryStore
+from proxy.store.objects import MemoryObjects, RedisObjects
 from proxy.store.redis import RedisStore
+from proxy.store.standings import RedisStandings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
     from redis.asyncio.connection import AbstractConnection
 
-    from proxy.ports import CounterStore
+    from proxy.ports import CounterStore, Objects, Standings
 
 CONNECT_SECONDS = 1.0
+PATIENCE = 3.0
 SENTINEL_SECONDS = 0.4
 SCHEMES = frozenset({"redis", "rediss", "unix", "redis+sentinel", "redis+cluster"})
 KINDS = "memory, redis://, rediss://, unix://, redis+sentinel://HOST:PORT/SERVICE, redis+cluster://"
@@ -54,17 +58,47 @@ def open_store(url: str, *, deadline_us: int) -> CounterStore:
             return RedisStore(connect, deadline)
 
 
-def open_client(url: str) -> Redis | RedisCluster | None:
-    """Return an ordinary client for what is not counted (keys); None for memory.
+def open_standings(url: str, env: str) -> Standings:
+    """Return the standings beside the counters that a URL names, for people: a second a call.
 
+    SettingsError for a URL that names none, and for memory: nobody else can reach a process's own.
+    """
+    client = open_client(url, timeout=None)
+    if client is None:
+        raise SettingsError(
+            "store: memory keeps standings within the process that serves, where no command"
+            " reaches them (store: embedded, or a server, would do)"
+        )
+    return RedisStandings(Client(client, PATIENCE), env)
+
+
+def open_objects(url: str, env: str, deadline_us: int) -> Objects:
+    """Return the claims of stored objects beside the counters that a URL names.
+
+    deadline_us: microseconds that a call may take. SettingsError for a URL that names none.
+    """
+    client = open_client(url, timeout=None)
+    if client is None:
+        return MemoryObjects()
+    return RedisObjects(Client(client, deadline_us / 1_000_000), env)
+
+
+def open_client(
+    url: str, *, timeout: float | None = CONNECT_SECONDS
+) -> Redis | RedisCluster | None:
+    """Return an ordinary client for what is not counted (keys, claims); None for memory.
+
+    timeout: seconds that a read may take; None where the caller has a deadline of its own, which
+             redis-py's would get in the way of: its `asyncio.wait_for` loses a cancellation that
+             comes in the turn in which it ends (Python 3.11)
     SettingsError for a URL that names no counters.
     """
-    options: dict[str, Any] = {**_options(), "socket_timeout": CONNECT_SECONDS}
+    options: dict[str, Any] = {**_options(), "socket_timeout": timeout}
     match _kind(url):
         case "memory":
             return None
         case "redis+cluster":
-            return _cluster(url, socket_timeout=CONNECT_SECONDS)
+            return _cluster(url, socket_timeout=timeout)
         case "redis+sentinel":
             sentinel, service, database = _sentinel_of(url)
             client: Redis = sentinel.master_for(service, db=database, **options)

@@ -36,7 +36,8 @@ class RedisStore:
     connect:  makes and connects a connection; raises RedisError or OSError
     deadline: seconds that a call may take
     For metrics: `breaker_open`, `timeouts`, `late` (charges given back because their answer came
-    too late), `len(backlog)` (what is still to be said), `backlog.lost` (what was dropped).
+    too late), `len(backlog)` (what is still to be said), `backlog.lost` (what was dropped),
+    `unreadable` (standings that could not be read, and so were taken for none).
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class RedisStore:
         self._line = Line(connect, deadline, lambda: self.backlog.resume(at_once=True))
         self._offset = 0
         self.late = 0
+        self.unreadable = 0
 
     @property
     def breaker_open(self) -> bool:
@@ -57,15 +59,17 @@ class RedisStore:
         """Calls that waited for their whole deadline in vain."""
         return self._line.timeouts
 
-    async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
-        """Take every charge, or only the non-binding ones, in one round trip."""
+    async def charge(
+        self, charges: Sequence[Charge], now: int | None = None, standing: str = ""
+    ) -> Charged:
+        """Take every charge, or only the non-binding ones; tell a standing: one round trip."""
         once(charges)
         try:
-            return await self._charge(charges, now)
+            return await self._charge(charges, now, standing)
         except scripts.ClockError as error:
             # Nothing was taken. Our clock is off by this much; once is enough.
             self._offset = error.at - _clock()
-            return await self._charge(charges, now)
+            return await self._charge(charges, now, standing)
 
     async def settle(self, settlements: Sequence[Settlement], now: int | None = None) -> int | None:
         """Correct taken charges; None when it has to wait for the server."""
@@ -115,9 +119,9 @@ class RedisStore:
         self.backlog.resume()
         return answer
 
-    async def _charge(self, charges: Sequence[Charge], now: int | None) -> Charged:
+    async def _charge(self, charges: Sequence[Charge], now: int | None, standing: str) -> Charged:
         near = _clock() + self._offset if now is None else now
-        keys, args = scripts.charge_words(charges, now, near)
+        keys, args = scripts.charge_words(charges, now, near, standing)
 
         def late(call: Call) -> None:
             if call.fate is Fate.ANSWERED:
@@ -125,7 +129,7 @@ class RedisStore:
 
         call = _call(scripts.CHARGE, keys, args, late)
         try:
-            return scripts.charged(charges, await self._say(call))
+            found = scripts.charged(charges, await self._say(call))
         except asyncio.CancelledError:
             # Answered in the very turn in which the caller left: nobody will read it. What came
             # later than the cancellation or the deadline is given back by `late`.
@@ -133,6 +137,15 @@ class RedisStore:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 self._give_back(charges, call.reply)
             raise
+        return self._with_standing(found, call.reply) if standing else found
+
+    def _with_standing(self, found: Charged, answer: list[bytes]) -> Charged:
+        try:
+            told = scripts.standing_told(answer)
+        except ValueError:
+            self.unreadable += 1
+            return found
+        return found if told is None else replace(found, standing=told)
 
     async def _said(self, settlements: Sequence[Settlement]) -> bool:
         return await self.settle(settlements) is not None

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.standing import standing_of
 from proxy.limits import budget, distinct, exposure, rate, rolling
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
 from proxy.limits.charges import Charged, bounded
@@ -16,6 +17,7 @@ from proxy.store.memory import receipt
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from proxy.core.standing import Standing
     from proxy.limits.charges import Charge, Settlement
 
 HEAD, EACH = 2, 4
@@ -29,15 +31,17 @@ class Script:
     sha: str
 
 
-def script(name: str) -> Script:
-    """Read one of the package's scripts, what all begin with put before it."""
+def script(*parts: str) -> Script:
+    """Read one of the package's scripts, made of these files one after another."""
     folder = resources.files("proxy.store").joinpath("lua")
-    text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in ("common", name))
+    text = "".join(folder.joinpath(f"{part}.lua").read_text("utf-8") for part in parts)
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
-CHARGE = script("charge")
-SETTLE = script("settle")
+CHARGE = script("common", "charge")
+SETTLE = script("common", "settle")
+STANDING = script("standing")
+TAKE = script("take")
 
 
 class ClockError(StoreUnavailableError):
@@ -52,14 +56,15 @@ class ClockError(StoreUnavailableError):
 
 
 def charge_words(
-    charges: Sequence[Charge], now: int | None, near: int
+    charges: Sequence[Charge], now: int | None, near: int, standing: str = ""
 ) -> tuple[list[str], list[str]]:
     """Return KEYS and ARGV of the charge script.
 
-    near: about what the server's clock says, for the calendar windows
+    near:     about what the server's clock says, for the calendar windows
+    standing: the key of a standing to be told, '' for none
     """
     keys: list[str] = []
-    args = ["" if now is None else str(now)]
+    args = ["" if now is None else str(now), "1" if standing else "0"]
     for charge in charges:
         keys.append(charge.key)
         binding = "1" if charge.binding else "0"
@@ -93,6 +98,8 @@ def charge_words(
             case Exposure() as bucket:
                 step = str(exposure.step_of(bucket))
                 args += ("6", binding, str(cost), str(bucket.amount), step, "", "", "")
+    if standing:
+        keys.append(standing)
     return keys, args
 
 
@@ -114,6 +121,19 @@ def charged(charges: Sequence[Charge], answer: list[bytes]) -> Charged:
             )
         )  # fmt: skip
     return Charged(admitted, tuple(receipts), at)
+
+
+def standing_told(answer: list[bytes]) -> Standing | None:
+    """Return the standing in the answer of a charge script that was asked for one.
+
+    None for a clear account, and for a standing that has run out at the server's moment.
+    ValueError for bytes that are no standing.
+    """
+    kept = answer[-1]
+    if not kept:
+        return None
+    standing = standing_of(kept)
+    return standing if standing.holds(int(answer[0])) else None
 
 
 def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[list[str], list[str]]:

@@ -14,7 +14,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from proxy.store.memory import MemoryStore
-from proxy.store.open import open_store
+from proxy.store.objects import MemoryObjects
+from proxy.store.open import open_objects, open_standings, open_store
+from proxy.store.standings import MemoryStandings
 
 
 def server_binary() -> str:
@@ -126,15 +128,40 @@ def debian():
 
 
 @pytest.fixture(params=_kinds())
-async def store(request):
+def place(request):
+    """Where a store is: 'memory', or the URL of an empty server."""
     if request.param == "memory":
-        yield MemoryStore()
-        return
+        return "memory"
     name = {"valkey": "valkey", "cluster": "cluster", "redis": "debian"}[request.param]
     server = request.getfixturevalue(name)
     with server.client() as client:
         client.flushall()
-    url = server.url.replace("redis", "redis+cluster") if request.param == "cluster" else server.url
-    opened = open_store(url, deadline_us=2_000_000)
+    return (
+        server.url.replace("redis", "redis+cluster") if request.param == "cluster" else server.url
+    )
+
+
+@pytest.fixture
+async def store(place):
+    opened = open_store(place, deadline_us=2_000_000)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def standings(place, store):
+    """The standings beside `store`."""
+    if isinstance(store, MemoryStore):
+        opened = MemoryStandings(store, "t")
+    else:
+        opened = open_standings(place, "t")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def objects(place):
+    opened = open_objects(place, "t", 2_000_000)
+    assert isinstance(opened, MemoryObjects) == (place == "memory")
     yield opened
     await opened.close()

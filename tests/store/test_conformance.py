@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.core.standing import Level, Standing
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling, Window
 from proxy.limits.charges import Charge, Settlement
-from proxy.limits.keys import bucket_key
+from proxy.limits.keys import bucket_key, standing_key
 
 S = 1_000_000
 H = 3600 * S
 T0 = 1_795_435_200_123_457  # an odd microsecond of 2026-11-23, a Monday
 MIDNIGHT = 1_795_478_400 * S
+LATER = 4_102_444_800 * S + 7  # a standing is kept by the server's clock, so its end lies ahead
+GUARDED = Standing(Level.GUARDED, LATER, LATER + H, "ada", "asks every page of one book")
+ACME, OTHER = standing_key("t", "acme")[1], standing_key("t", "other")[1]
 
 
 def charge(bucket, cost=1, *, subject="acme", limit="l", binding=True, token=""):
@@ -165,3 +169,44 @@ async def test_the_servers_own_clock_serves_when_no_time_is_given(store):
     assert charged.receipts[0].remaining == 0
     assert charged.receipts[0].reset <= 31 * 24 * H
     await store.ping()
+
+
+@pytest.mark.parametrize("subjects", [(), ("acme",), ("other",), ("acme", "other")])
+async def test_a_standing_is_told_with_the_charges_whosever_they_are(store, standings, subjects):
+    await standings.set("acme", GUARDED)
+    plan = [charge(Budget(9, Window.MONTH), subject=subject) for subject in subjects]
+    charged = await store.charge(plan, LATER, ACME)
+    assert charged.standing == GUARDED
+    assert (charged.admitted, charged.at) == (True, LATER)
+    assert [receipt.remaining for receipt in charged.receipts] == [8] * len(plan)
+    assert (await store.charge(plan, LATER)).standing is None
+    assert (await store.charge(plan, LATER, OTHER)).standing is None
+
+
+async def test_a_standing_is_told_to_who_finds_no_room_too(store, standings):
+    await standings.set("acme", GUARDED)
+    charged = await store.charge([charge(Rate(5, S, 5), 9)], LATER, ACME)
+    assert (charged.admitted, charged.standing) == (False, GUARDED)
+
+
+async def test_a_standing_has_run_out_at_its_microsecond_of_the_stores_clock(store, standings):
+    await standings.set("acme", GUARDED)
+    for now, told in ((LATER, GUARDED), (GUARDED.until - 1, GUARDED), (GUARDED.until, None)):
+        assert (await store.charge([], now, ACME)).standing == told
+
+
+async def test_a_standing_runs_out_by_the_servers_own_clock(store, standings):
+    now = (await store.charge([], standing=ACME)).at
+    await standings.set("acme", Standing(Level.WATCH, now - H, now + H))
+    assert (await store.charge([], standing=ACME)).standing.level is Level.WATCH
+    await standings.set("acme", Standing(Level.WATCH, now - H, now - 1))
+    assert (await store.charge([], standing=ACME)).standing is None
+
+
+async def test_the_last_level_that_was_set_is_the_one_that_is_told(store, standings):
+    for level in (Level.CONTAINED, Level.WATCH):
+        await standings.set("acme", Standing(level, LATER, LATER + H))
+    assert (await store.charge([], LATER, ACME)).standing.level is Level.WATCH
+    await standings.pardon("acme", LATER, "bob", "a customer we know")
+    assert (await store.charge([], LATER, ACME)).standing is None
+    assert store.unreadable == 0

@@ -114,6 +114,37 @@ async def test_the_script_picks_the_window_by_its_own_clock(valkey, away, odd):
             assert -1 < (turns - now) / 1000 + 60_000 - client.pttl(one.key) < 1000
 
 
+@pytest.mark.parametrize(
+    ("standing", "put", "told"),
+    [
+        ("", None, []),
+        ("s", None, [b""]),
+        ("s", lambda client: client.set("s", b"its bytes"), [b"its bytes"]),
+    ],
+)
+def test_the_script_tells_a_standing_only_where_it_is_asked_for(valkey, standing, put, told):
+    one = charge(Rate(5, S, 5))
+    keys, args = scripts.charge_words([one], T0, T0, standing)
+    with valkey.client() as client:
+        client.flushall()
+        if put:
+            put(client)
+        answer = client.eval(scripts.CHARGE.text, len(keys), *keys, *args)
+    assert answer[:2] == [b"%d" % T0, b"1"]
+    assert answer[scripts.HEAD + scripts.EACH :] == told
+
+
+def test_the_script_tells_what_is_no_string_as_bytes_that_nobody_can_read(valkey):
+    keys, args = scripts.charge_words([], T0, T0, "s")
+    with valkey.client() as client:
+        client.flushall()
+        client.lpush("s", "a list")
+        answer = client.eval(scripts.CHARGE.text, len(keys), *keys, *args)
+    assert isinstance(answer[-1], bytes)
+    with pytest.raises(ValueError, match="unexpected"):
+        scripts.standing_told(answer)
+
+
 @pytest.mark.parametrize("before", range(-1, 3))
 async def test_distinct_counts_on_where_the_code_of_a_slice_begins_anew(both, before):
     of, turn = Distinct(3, 240), T0 // 10 // 65_535 + 1

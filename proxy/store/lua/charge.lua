@@ -1,7 +1,9 @@
 -- Charge: take from every bucket of a plan, or only from those that do not bind.
 --
--- KEYS     one a charge, in order; a distinct charge has two (its counts, its cells)
+-- KEYS     one a charge, in order; a distinct charge has two (its counts, its cells); the account's
+--          standing last, where it is asked for
 -- ARGV[1]  now in microseconds since the epoch, '' for the server's TIME
+-- ARGV[2]  '1' where the last key is a standing, else '0'
 -- ARGV[..] eight a charge: kind, binding (1 or 0), cost, p1 .. p5
 --   1 rate      cost in 1/scale unit; p1 capacity, p2 drain a microsecond, p3 scale
 --   2 budget    p1 amount, p2 .. p5 starts of the last, this, the next window, the one after (us)
@@ -9,13 +11,14 @@
 --   4 lease     p1 amount, p2 hold (us), p3 token
 --   5 distinct  cost 1 or 0 (look only); p1 most cells, p2 slice (us), p3 slices, p4 cell
 --   6 exposure  p1 amount, p2 step (us)
--- Returns { now, admitted, then fits, x, y, z a charge } as strings, where x y z are
+-- Returns { now, admitted, then fits, x, y, z a charge, then the standing's bytes ('' for none) where
+-- it is asked for } as strings, where x y z are
 --   rate level | budget used, start | rolling total, slice, free at | lease held, 0, deadline |
 --   distinct cells, slice, free at | exposure value and step as stored
 -- or { now, 'clock' } when a budget's four windows do not hold the server's time: nothing is taken
 -- (values may have been noted, which noting them again does not change).
 -- Stores integers as '%.0f' (Lua prints 14 digits by default) and exposures as '%.17g'.
--- Every key expires a minute after it has become meaningless.
+-- Every key expires a minute after it has become meaningless; a standing is only read here.
 -- Begins with common.lua. Mirrors proxy/store/memory.py and proxy/limits/*.py, but for this: a cell keeps its slice modulo
 -- 65535, so one in some thousand of the cells not seen for that long is taken for a live one.
 
@@ -62,12 +65,19 @@ local function expire(key, microseconds)
   redis.call('PEXPIRE', key, int(math.ceil(microseconds / 1000) + GRACE))
 end
 
-local count = (#ARGV - 1) / 8
+local standing
+if ARGV[2] == '1' then
+  -- What has been put there as another type is told as what cannot be read: it takes no charge down.
+  standing = redis.pcall('GET', KEYS[#KEYS]) or ''
+  if type(standing) == 'table' then standing = standing.err end
+end
+
+local count = (#ARGV - 2) / 8
 local found, at = {}, 1
 local admitted = true
 
 for i = 1, count do
-  local a = 2 + (i - 1) * 8
+  local a = 3 + (i - 1) * 8
   local kind, cost, p1, p2, p3 = ARGV[a], tonumber(ARGV[a + 2]), tonumber(ARGV[a + 3]),
     tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
   local key = KEYS[at]
@@ -164,4 +174,5 @@ for i = 1, count do
   answer[#answer + 1] = int(one.y)
   answer[#answer + 1] = int(one.z)
 end
+answer[#answer + 1] = standing -- nil adds nothing
 return answer
