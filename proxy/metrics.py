@@ -101,6 +101,10 @@ class Metrics:
             "weir_policy_reloads", "Policy sets taken into force or turned down.",
             ["result"], registry=registry,
         )  # fmt: skip
+        self.unclaimed = Counter(
+            "weir_objects_unclaimed", "Stored answers that nobody can read: the store was away.",
+            registry=registry,
+        )  # fmt: skip
         self.in_flight.set(0)
         self.store_up.set(1)
         self.policy_good.set(1)

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from proxy.core.principal import Principal
+    from proxy.core.standing import Standing
+    from proxy.core.stored import Claim
     from proxy.limits.charges import Charge, Charged, Settlement
 
 
@@ -36,10 +38,14 @@ class CounterStore(Protocol):
         """What could not be said yet."""
         ...
 
-    async def charge(self, charges: Sequence[Charge], now: int | None = None) -> Charged:
+    async def charge(
+        self, charges: Sequence[Charge], now: int | None = None, standing: str = ""
+    ) -> Charged:
         """Take every charge or, when a binding one does not fit, only the non-binding ones.
 
-        One round trip. Raises StoreUnavailableError, nothing else.
+        standing: the key of the account's standing (`limits.keys.standing_key`), told in the
+                  same round trip; '' asks for none
+        One round trip, also for no charges at all. Raises StoreUnavailableError, nothing else.
         """
         ...
 
@@ -71,6 +77,57 @@ class CounterStore(Protocol):
         ...
 
 
+class Standings(Protocol):
+    """Where standings are set and read by hand. All raise StoreUnavailableError.
+
+    Any worker's next `CounterStore.charge` tells what is set here.
+    """
+
+    async def set(self, account: str, standing: Standing) -> None:
+        """Put an account at a level; expires by itself. Noted in its history."""
+        ...
+
+    async def pardon(self, account: str, now: int, by: str, reason: str) -> bool:
+        """Make an account clear; False where it was clear already. Noted in its history."""
+        ...
+
+    async def find(self, account: str, now: int) -> Standing | None:
+        """Return the standing in force, None for a clear account."""
+        ...
+
+    async def history(self, account: str) -> list[Standing]:
+        """Return what was set, the newest first, pardons as standings of level clear."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Objects(Protocol):
+    """Whose the stored objects are. All raise StoreUnavailableError."""
+
+    async def claim(self, identities: Sequence[str], claim: Claim) -> None:
+        """Note whose objects are; one that is claimed by somebody else stays theirs."""
+        ...
+
+    async def find(self, identities: Sequence[str]) -> list[Claim | None]:
+        """Return each object's claim, None for one that nobody has claimed (or long ago)."""
+        ...
+
+    async def take_reservation(self, identity: str) -> bytes:
+        """Return and forget an object's reservation; b'' where there is none (any more)."""
+        ...
+
+    async def forget(self, identity: str) -> None:
+        """Drop an object's claim."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 class UpstreamAnswer(Protocol):
     """The model API's answer, its head read and its body still to come."""
 
@@ -93,9 +150,16 @@ class Upstream(Protocol):
     """The model API."""
 
     def open(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        query: Sequence[tuple[str, str]] = (),
     ) -> AbstractAsyncContextManager[UpstreamAnswer]:
         """Send a request with our credential; leaving the context closes what is unread.
+
+        query: parameters, decoded
 
         Raises UpstreamError.
         """

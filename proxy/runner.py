@@ -32,12 +32,15 @@ from proxy.front.admission import Admission, Rules
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
 from proxy.front.handler import Handler
+from proxy.front.ownership import Ownership
+from proxy.front.service import Service
+from proxy.front.waiting import WaitingRoom
 from proxy.journal.writer import FileJournal, StdoutJournal
 from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
 from proxy.settings import load_settings
 from proxy.store.memory import MemoryStore
-from proxy.store.open import open_client, open_store
+from proxy.store.open import open_client, open_objects, open_store
 from proxy.upstream.routes import upstreams
 
 if TYPE_CHECKING:
@@ -148,24 +151,29 @@ class Worker:
         stack.push_async_callback(apis.close)
         instruments = metrics.Metrics()
         fingerprint = fingerprinter(pepper)
+        admission = Admission(
+            store=store,
+            local=MemoryStore(),
+            context=Context(settings.store.environment, fingerprint),
+            metrics=instruments,
+            replicas=settings.store.replicas * settings.workers,
+        )
+        objects = open_objects(boot.store, settings.store.environment, settings.store.deadline)
+        stack.push_async_callback(objects.close)
         handler = Handler(
             authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
-            admission=Admission(
-                store=store,
-                local=MemoryStore(),
-                context=Context(settings.store.environment, fingerprint),
-                metrics=instruments,
-                replicas=settings.store.replicas * settings.workers,
-            ),
+            admission=admission,
+            service=Service(admission, Ownership(objects, admission, instruments), Chores()),
+            waiting=WaitingRoom(settings.answers.most_waiting),
             rules=Rules(loaded.policies, loaded.models),
             upstreams=apis,
             journal=journal,
             metrics=instruments,
-            chores=Chores(),
             fingerprint=fingerprint,
             trusted=settings.trusted_networks,
             body_limit=settings.limits.body,
             body_timeout=settings.limits.body_timeout / 1e6,
+            tell=settings.answers.tell,
         )
         worker = cls(settings, boot, handler)
         worker.keys = keys
@@ -201,7 +209,7 @@ class Worker:
                 running.append(tasks.create_task(follow(self.mirror, self.keys, told)))
             await self.stopping.wait()
             await door.cleanup()
-            await self.handler.chores.drain(5)
+            await self.handler.service.chores.drain(5)
             for task in running:
                 task.cancel()
 

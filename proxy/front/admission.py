@@ -8,14 +8,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy import engine
-from proxy.core.decision import Effect, OnStoreError
+from proxy.core.decision import Decision, Effect, OnStoreError, Reason
 from proxy.core.errors import StoreUnavailableError
+from proxy.core.shape import NO_SHAPE, combined
 from proxy.limits.buckets import Lease
+from proxy.limits.keys import standing_key
 
 if TYPE_CHECKING:
-    from proxy.core.decision import Decision
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
+    from proxy.core.shape import Shape
+    from proxy.core.standing import Standing
     from proxy.engine import Context, Plan
     from proxy.front.exchange import Exchange
     from proxy.limits.charges import Charge, Charged
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
 RENEW_SECONDS = 20
 REFUSED = "refused"
+MOST_STANDINGS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Admission:
 
     replicas: processes that share an amount while the store is away
     held:     concurrency slots of running answers, by decision id
+    standings: those of accounts seen last, for when the store is away
     """
 
     store: CounterStore
@@ -51,6 +56,7 @@ class Admission:
     metrics: Metrics
     replicas: int
     held: dict[str, list[Charge]] = field(default_factory=dict)
+    standings: dict[str, Standing] = field(default_factory=dict)
 
     async def admit(
         self,
@@ -59,8 +65,12 @@ class Admission:
         principal: Principal,
         address: str,
         rules: Rules,
+        shape: Shape = NO_SHAPE,
     ) -> Decision:
-        """Charge and decide; the exchange keeps what was counted, its record what was decided."""
+        """Charge and decide; the exchange keeps what was counted, its record what was decided.
+
+        shape: what an object was made in that the request reads; it holds beside all others
+        """
         record = exchange.record
         plan = exchange.plan = engine.plan(
             facts,
@@ -72,22 +82,16 @@ class Admission:
             lease_id=record.id,
         )
         record.policies = rules.policies.digest
-        before = exchange.since()
-        try:
-            charged = await self.store.charge(plan.charges)
-        except StoreUnavailableError:
-            exchange.local, charged = self._locally(plan)
-            decision = engine.decide_blind(plan, exchange.local, charged)
+        if plan.refused:
+            decision = engine.decide_forbidden(plan)
         else:
-            record.charged_at = charged.at
-            decision = engine.decide(plan, charged)
-        exchange.charged = charged
-        after = exchange.since()
-        record.timings.store = after - before
-        self.metrics.store_seconds.observe((after - before) / 1e6)
-        self.metrics.admission_seconds.observe(after / 1e6)
+            decision = await self._charged(exchange, plan, principal.account)
+        if shape is not NO_SHAPE and decision.effect is not Effect.REFUSE:
+            decision = _reshaped(decision, combined([decision.shape, shape]))
         self.metrics.decided(decision)
         record.effect, record.blind = decision.effect.value, decision.blind
+        record.level = decision.level
+        record.shapes = list(decision.shape.names)
         record.reasons = [
             f"{reason.code}:{reason.policy}/{reason.limit}"
             for reason in (*decision.reasons, *decision.shadowed)
@@ -98,6 +102,39 @@ class Admission:
             self._hold(record.id, plan, blind=decision.blind)
         return decision
 
+    async def _charged(self, exchange: Exchange, plan: Plan, account: str) -> Decision:
+        """Charge a plan in the store, or decide without it."""
+        record = exchange.record
+        _, key = standing_key(self.context.env, account)
+        before = exchange.since()
+        try:
+            charged = await self.store.charge(plan.charges, standing=key)
+        except StoreUnavailableError:
+            exchange.local, charged = self._locally(plan)
+            standing = self._remembered(account)
+            decision = engine.decide_blind(plan, exchange.local, charged, standing)
+        else:
+            record.charged_at = charged.at
+            self._remember(account, charged.standing)
+            decision = engine.decide(plan, charged)
+        exchange.charged = charged
+        after = exchange.since()
+        record.timings.store = after - before
+        self.metrics.store_seconds.observe((after - before) / 1e6)
+        self.metrics.admission_seconds.observe(after / 1e6)
+        return decision
+
+    def turn_away(self, exchange: Exchange, decision: Decision) -> Decision:
+        """Refuse after all what was let in to be delayed: too many are waiting already."""
+        wait = decision.shape.delay
+        reason = Reason("delay.full", limit=", ".join(decision.shape.names), retry_after=wait)
+        record = exchange.record
+        record.effect, record.end, record.code = Effect.REFUSE.value, REFUSED, reason.code
+        record.reasons.insert(0, f"{reason.code}:{reason.limit}")
+        return replace(
+            decision, effect=Effect.REFUSE, reasons=(reason, *decision.reasons), retry_after=wait
+        )
+
     async def settle(self, exchange: Exchange) -> None:
         """Make the charges what the exchange really took; give its slots back."""
         plan, charged = exchange.plan, exchange.charged
@@ -106,7 +143,11 @@ class Admission:
             return
         spent = (exchange.prompt, exchange.output, exchange.cached)
         if exchange.local is None:
-            settlements = engine.settle(plan, charged, *spent)
+            if exchange.record.end == REFUSED and charged.admitted:
+                # There was room, but the account's standing or a full waiting room said no.
+                settlements = engine.undo(plan, charged)
+            else:
+                settlements = engine.settle(plan, charged, *spent)
             if settlements:
                 exchange.record.settled_at = await self.store.settle(settlements)
             return
@@ -124,6 +165,33 @@ class Admission:
             if leases:
                 await self.store.renew(leases)
 
+    async def settle_reservation(
+        self, reservation: bytes, exchange: Exchange, spent: tuple[int, int, int]
+    ) -> None:
+        """Correct what an earlier request reserved to what its result took in the end.
+
+        spent: prompt, output and cached tokens
+        """
+        assert exchange.plan is not None
+        settlements = engine.settle_reservation(reservation, exchange.plan.model, *spent)
+        if settlements:
+            await self.store.settle(settlements)
+
+    def _remember(self, account: str, standing: Standing | None) -> None:
+        if standing is None:
+            if self.standings:
+                self.standings.pop(account, None)
+            return
+        if len(self.standings) >= MOST_STANDINGS and account not in self.standings:
+            self.standings.pop(next(iter(self.standings)))
+        self.standings[account] = standing
+
+    def _remembered(self, account: str) -> Standing | None:
+        standing = self.standings.get(account)
+        if standing is None or not standing.holds(time.time_ns() // 1000):
+            return None
+        return standing
+
     def _hold(self, lease_id: str, plan: Plan, *, blind: bool) -> None:
         leases = [charge for charge in plan.charges if isinstance(charge.bucket, Lease)]
         if leases and not blind:
@@ -139,3 +207,12 @@ class Admission:
         if denied:
             local = replace(local, limits=(), charges=())
         return local, self.local.charge_now(local.charges, time.time_ns() // 1000)
+
+
+def _reshaped(decision: Decision, shape: Shape) -> Decision:
+    effect = decision.effect
+    if not shape.body_empty:
+        effect = Effect.SHAPE
+    elif shape.delay:
+        effect = Effect.DELAY
+    return replace(decision, effect=effect, shape=shape)

@@ -17,7 +17,7 @@ from aiohttp.web import (
 )
 
 from proxy.core.errors import RequestError, WeirError
-from proxy.dialects import openai_errors
+from proxy.dialects import routes
 
 if TYPE_CHECKING:
     import asyncio
@@ -94,7 +94,7 @@ class Connection(RequestHandler):
         error: WeirError = RequestError("The request could not be read as HTTP/1.1.")
         if status >= SERVER_ERROR:
             error = WeirError()
-        told = openai_errors.error(error, request.method, request.path)
+        told = routes.error(error, request.method, request.path, request.headers)
         headers = {"server": "weir", "connection": "close", **dict(told.headers)}
         response = Response(status=told.status, headers=headers, body=told.body)
         response.force_close()

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator, Sequence
 
+    from proxy.core.decision import Decision
     from proxy.core.facts import RequestFacts, Usage
+    from proxy.core.shape import Change
+    from proxy.core.stored import Claim
     from proxy.engine import Plan
     from proxy.journal.record import Record
     from proxy.limits.buckets import Bucket
@@ -42,6 +45,8 @@ class Exchange:
     prompt, output, cached: tokens charged in the end
     settling: the settlement on its way, once the ending is known
     begun: the head of the answer is on its way to the client
+    claim: whose the stored object is that is read, with what was reserved for it
+    kept:  the answer is still being made: what was reserved stays so until somebody reads it
     """
 
     record: Record
@@ -54,6 +59,8 @@ class Exchange:
     cached: int = 0
     settling: asyncio.Task[None] | None = None
     begun: bool = False
+    claim: Claim | None = None
+    kept: bool = False
 
     def counted(self) -> Iterator[tuple[Limit, Charge, Receipt]]:
         """Yield each limit that was counted, where it was, with its charge and receipt."""
@@ -81,7 +88,9 @@ class Exchange:
             told.reported_reasoning = usage.reported_reasoning
             told.reported_cached = usage.reported_cached
             told.relayed = usage.relayed
-        if not billed or usage is None:
+        if self.kept:
+            self.prompt, self.output = self.plan.prompt, self.plan.output
+        elif not billed or usage is None:
             self.prompt = self.output = self.cached = 0
         elif usage.reported_output is not None:
             # Reported usage is the whole exchange, also where the client left just after it.
@@ -90,15 +99,23 @@ class Exchange:
             self.output = max(usage.reported_output, usage.relayed if how != "complete" else 0)
             self.cached = min(usage.reported_cached or 0, self.prompt)
         else:
-            self.prompt, self.output = self.plan.prompt, usage.relayed
+            prompt = usage.reported_prompt
+            self.prompt = self.plan.prompt if prompt is None else prompt
+            self.cached = min(usage.reported_cached or 0, self.prompt)
+            self.output = usage.relayed
 
 
 def entries(exchange: Exchange) -> list[LimitEntry]:
     """Return the journal's line for each limit; `charged` is what the request took in the end."""
     found = []
+    given_back = exchange.record.end == "refused" and (
+        exchange.charged is not None and exchange.charged.admitted
+    )
     for limit, charge, receipt in exchange.counted():
         final = None
-        if receipt.taken and exchange.plan is not None:
+        if given_back:
+            final = 0
+        elif receipt.taken and exchange.plan is not None:
             final = engine.final_cost(
                 limit, exchange.plan.model, exchange.prompt, exchange.output, exchange.cached
             )
@@ -157,6 +174,40 @@ def period(bucket: Bucket) -> int:
 def retries(text: str) -> int:
     """Return which try an SDK says this is; what is no small number says nothing."""
     return min(int(text), MOST_RETRIES) if text.isascii() and text.isdigit() else 0
+
+
+def told(decision: Decision, changes: Sequence[Change], *, codes: bool) -> dict[str, str]:
+    """Return the headers that tell what was done to a request: nothing where nothing was.
+
+    codes: whether they are told at all
+    """
+    if not codes or not (changes or decision.reasons):
+        return {}
+    found = dict.fromkeys(reason.says or reason.code for reason in decision.reasons)
+    found |= dict.fromkeys(change.code for change in changes)
+    headers = {"codes": " ".join(found)}
+    if changes:
+        headers["shape"] = ", ".join(_item(change) for change in changes)
+    return headers
+
+
+def _item(change: Change) -> str:
+    """Return a change as an item of a structured field (RFC 9651).
+
+    >>> from proxy.core.shape import Change
+    >>> _item(Change("clamp", "n", "16", "1")), _item(Change("strip", "logprobs"))
+    ('clamp;of=n;asked="16";given="1"', 'strip;of=logprobs')
+    """
+    parts = [f"{change.verb};of={change.what}"]
+    for name in ("asked", "given"):
+        value = getattr(change, name)
+        if value:
+            safe = "".join(each for each in value[:64] if each.isascii() and each.isprintable())
+            parts.append(f'{name}="{safe.translate(_ESCAPED)}"')
+    return ";".join(parts)
+
+
+_ESCAPED = str.maketrans({'"': r"\"", "\\": r"\\"})
 
 
 def note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str], str]) -> None:

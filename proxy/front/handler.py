@@ -13,14 +13,15 @@ from aiohttp.web import Response
 from proxy import engine
 from proxy.auth.trusted import peer_address
 from proxy.core.decision import Effect
-from proxy.core.errors import UpstreamError, WeirError
+from proxy.core.errors import WeirError
 from proxy.core.facts import Usage
-from proxy.dialects import openai_errors, ratelimit_headers
-from proxy.dialects.routes import allowed, route
+from proxy.core.quantities import format_duration
+from proxy.core.shape import NO_SHAPE, Change
+from proxy.dialects import routes
 from proxy.front.body import check_head, read_body
-from proxy.front.exchange import Exchange, entries, note_facts, retries, views
-from proxy.front.relay import EVENT_STREAM, relay_stream, relay_whole
-from proxy.journal.record import Record, decision_id
+from proxy.front.exchange import Exchange, entries, note_facts, retries, told, views
+from proxy.front.service import Served
+from proxy.journal.record import ChangeEntry, Record, decision_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,19 +29,20 @@ if TYPE_CHECKING:
 
     from aiohttp.web import BaseRequest, StreamResponse
 
+    from proxy.core.decision import Decision
     from proxy.core.principal import Principal
-    from proxy.dialects.base import AnswerReader, Refusal
+    from proxy.dialects.base import Refusal
     from proxy.front.admission import Admission, Rules
-    from proxy.front.chores import Chores
+    from proxy.front.service import Service
+    from proxy.front.waiting import WaitingRoom
     from proxy.metrics import Metrics
-    from proxy.ports import Authenticator, Journal, UpstreamAnswer
+    from proxy.ports import Authenticator, Journal
     from proxy.upstream.routes import Upstreams
 
-DECISION = "x-weir-decision"
+DECISION, SHAPE = "x-weir-decision", "x-weir-shape"
 RETRY_COUNT = "x-stainless-retry-count"
 SERVER = {"server": "weir"}
 REQUEST_ID = "x-request-id"
-ERROR = 400
 
 
 @dataclass(slots=True)
@@ -49,19 +51,22 @@ class Handler:
 
     fingerprint: keyed hash of a text, for the journal
     body_limit, body_timeout: bytes and seconds for a request's body
+    tell:        clients are told what was done to a request, not only its decision's id
     """
 
     authenticator: Authenticator
     admission: Admission
+    service: Service
+    waiting: WaitingRoom
     rules: Rules
     upstreams: Upstreams
     journal: Journal
     metrics: Metrics
-    chores: Chores
     fingerprint: Callable[[str], str]
     trusted: tuple[IPv4Network | IPv6Network, ...]
     body_limit: int
     body_timeout: float
+    tell: bool = True
 
     async def handle(self, request: BaseRequest) -> StreamResponse:
         """Answer one request; writes exactly one record, whatever happens."""
@@ -83,24 +88,25 @@ class Handler:
             if not record.end:
                 # What was sent to the model was read by it, whoever waits for the answer.
                 sent = bool(record.upstream.name)
-                self._ended(exchange, "abandoned", Usage(), billed=sent)
+                self.service.ended(exchange, "abandoned", Usage(), billed=sent)
             raise
         finally:
             if not record.end:
                 # An error, or a mistake of ours: nobody was served, nothing may stay reserved.
                 if not record.code:
                     record.code, record.status = WeirError.code, WeirError.status
-                self._ended(exchange, "error", None, billed=False)
+                self.service.ended(exchange, "error", None, billed=False)
             record.timings.total = exchange.since()
             self.metrics.in_flight.dec()
-            self.chores.start(self._close(exchange))
+            self.service.chores.start(self._close(exchange))
         return response
 
     async def _walk(self, request: BaseRequest, exchange: Exchange) -> StreamResponse:
         record = exchange.record
         check_head(request)
-        way = route(request.method, request.raw_path)
-        record.route, record.dialect = way.path, way.dialect.NAME
+        way = routes.route(request.method, request.raw_path, request.headers)
+        call = way.call
+        record.route, record.dialect = call.path, way.dialect.NAME
         principal = await self._who(request, record)
         record.timings.auth = exchange.since()
         address = self._address(request)
@@ -111,33 +117,81 @@ class Handler:
         record.bytes_in = len(body)
         record.retry = retries(request.headers.get(RETRY_COUNT, ""))
         rules = self.rules
-        (facts,) = way.dialect.read(body, rules.models.rules)
+        (facts,) = way.dialect.read(body, rules.models.rules, call)
+        if facts.references:
+            facts = await self.service.ownership.check(facts, call, principal, exchange)
         note_facts(record, facts, self.fingerprint)
         record.timings.read = exchange.since()
         upstream = self.upstreams.choose(facts.dialect, facts.model)
         headers: dict[str, str] = {DECISION: record.id}
+        decision = None
+        shape = NO_SHAPE
         if facts.metered:
-            decision = await self.admission.admit(exchange, facts, principal, address, rules)
-            told = views(exchange)
-            headers.update(ratelimit_headers.headers(told))
+            made_in = NO_SHAPE if exchange.claim is None else exchange.claim.shape
+            decision = await self.admission.admit(
+                exchange, facts, principal, address, rules, made_in
+            )
+            if decision.effect is not Effect.REFUSE and decision.shape.delay:
+                decision = await self._delayed(exchange, decision)
+            seen = views(exchange)
+            headers.update(way.dialect.headers(seen, time.time_ns() // 1000))
             if decision.effect is Effect.REFUSE:
                 # Shadow limits took their share: what was only asked for counts as asked, no more.
-                self._settle(exchange)
-                refusal = way.dialect.refuse(decision, facts, principal.org, record.id, told)
-                return _given(refusal, headers)
+                self.service.settle(exchange)
+                self._tell(exchange, decision, (), headers)
+                refusal = way.dialect.refuse(decision, facts, principal.org, record.id, seen)
+                return _given(refusal, headers, record.id)
+            shape = decision.shape
         record.upstream.name = upstream.name
-        sent = way.dialect.forward(body, facts) if request.method == "POST" else None
+        forwarded = way.dialect.forward(body, facts, shape)
+        sent = forwarded.body if request.method == "POST" else None
+        if decision is not None and (decision.reasons or shape is not NO_SHAPE):
+            self._tell(exchange, decision, forwarded.changes, headers)
         rules_of_model = rules.models.rules(facts.model)
-        async with upstream.open(request.method, way.path, request.headers, sent) as answer:
+        async with upstream.open(
+            request.method, call.path, request.headers, sent, call.query
+        ) as answer:
             record.timings.upstream_first_byte = exchange.since()
             record.upstream.status = answer.status
             record.upstream.request_id = answer.headers.get(REQUEST_ID, "")
             record.status = answer.status
             reader = way.dialect.answer(
-                facts, rules_of_model, answer.headers.get("content-type", ""), answer.status
+                facts,
+                rules_of_model,
+                answer.headers.get("content-type", ""),
+                answer.status,
+                shape,
             )
             headers = {**SERVER, REQUEST_ID: record.id, **answer.headers, **headers}
-            return await self._relay(request, exchange, answer, reader, headers)
+            served = Served(exchange, way.call, facts, principal, shape)
+            return await self.service.relay(request, served, answer, reader, headers)
+
+    async def _delayed(self, exchange: Exchange, decision: Decision) -> Decision:
+        """Let a request wait as its shape says; a crowd of them is turned away."""
+        before = exchange.since()
+        waited = await self.waiting.wait(decision.shape.delay)
+        exchange.record.timings.delay = exchange.since() - before
+        return decision if waited else self.admission.turn_away(exchange, decision)
+
+    def _tell(
+        self,
+        exchange: Exchange,
+        decision: Decision,
+        changes: tuple[Change, ...],
+        headers: dict[str, str],
+    ) -> None:
+        """Note what was changed in the record, and tell the client."""
+        shape = decision.shape
+        if shape.delay and decision.effect is not Effect.REFUSE:
+            changes = (*changes, Change("delay", "answer", given=format_duration(shape.delay)))
+        exchange.record.changes = [
+            ChangeEntry(each.verb, each.what, each.asked, each.given) for each in changes
+        ]
+        found = told(decision, changes, codes=self.tell)
+        if found:
+            headers[DECISION] += f';codes="{found["codes"]}"'
+            if "shape" in found:
+                headers[SHAPE] = found["shape"]
 
     async def _who(self, request: BaseRequest, record: Record) -> Principal:
         principal = await self.authenticator.authenticate(request.headers)
@@ -150,65 +204,6 @@ class Handler:
         if not self.trusted:
             return remote
         return peer_address(remote, request.headers.getall("x-forwarded-for", ()), self.trusted)
-
-    async def _relay(
-        self,
-        request: BaseRequest,
-        exchange: Exchange,
-        answer: UpstreamAnswer,
-        reader: AnswerReader,
-        headers: dict[str, str],
-    ) -> StreamResponse:
-        refused = answer.status >= ERROR or (
-            "retry-after" in answer.headers or "retry-after-ms" in answer.headers
-        )
-
-        def ended() -> None:
-            how = "error" if reader.errored else "complete"
-            billed = not reader.errored or reader.usage.relayed > 0
-            self._ended(exchange, how, reader.usage, billed=billed)
-
-        try:
-            before: list[bytes] = []
-            if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
-                whole = await relay_whole(answer, reader, headers)
-                if isinstance(whole, Response):
-                    how = "error" if reader.errored or refused else "complete"
-                    self._ended(exchange, how, reader.usage, billed=how == "complete")
-                    return whole
-                before = whole
-            exchange.begun = True
-            response = await relay_stream(
-                request, answer, reader, headers, exchange.record, ended, before
-            )
-        except UpstreamError as error:
-            exchange.record.code = error.code
-            relayed = reader.usage if exchange.begun else Usage()
-            self._ended(exchange, "broken", relayed, billed=relayed.relayed > 0)
-            raise
-        except (asyncio.CancelledError, ConnectionError):
-            # Who left before the head came was given nothing; the prompt was read all the same.
-            relayed = reader.usage if exchange.begun else Usage()
-            self._ended(exchange, "abandoned", relayed, billed=True)
-            raise
-        finally:
-            exchange.record.finish_reasons = list(reader.finish_reasons)
-        if not exchange.record.end:
-            how = "error" if reader.errored else "broken" if not reader.complete else "complete"
-            billed = reader.usage.relayed > 0 or (how != "error" and not refused)
-            self._ended(exchange, how, reader.usage, billed=billed)
-        return response
-
-    def _ended(self, exchange: Exchange, how: str, usage: Usage | None, *, billed: bool) -> None:
-        """Note the ending and settle at once, before the client can know of it. Only once."""
-        if exchange.record.end or exchange.plan is None:
-            exchange.record.end = exchange.record.end or how
-            return
-        exchange.end(how, usage, billed=billed)
-        self._settle(exchange)
-
-    def _settle(self, exchange: Exchange) -> None:
-        exchange.settling = self.chores.start(self.admission.settle(exchange))
 
     async def _close(self, exchange: Exchange) -> None:
         """Finish what the request left: its settlement, its record, its metrics."""
@@ -230,11 +225,10 @@ class Handler:
     def _failed(self, request: BaseRequest, exchange: Exchange, error: WeirError) -> Response:
         """Answer an error natively."""
         record = exchange.record
-        path = request.raw_path.partition("?")[0]
-        refusal = openai_errors.error(error, request.method, path, allowed(path))
+        refusal = routes.error(error, request.method, request.raw_path, request.headers)
         record.code, record.status = error.code, refusal.status
         headers = {DECISION: record.id}
-        response = _given(refusal, headers)
+        response = _given(refusal, headers, record.id)
         if error.status in {400, 408, 413}:
             # Saying it is not doing it: what is pipelined behind must not be read on.
             response.headers["connection"] = "close"
@@ -242,6 +236,6 @@ class Handler:
         return response
 
 
-def _given(refusal: Refusal, headers: dict[str, str]) -> Response:
-    told = {**SERVER, REQUEST_ID: headers[DECISION], **headers, **dict(refusal.headers)}
-    return Response(status=refusal.status, headers=told, body=refusal.body)
+def _given(refusal: Refusal, headers: dict[str, str], identity: str) -> Response:
+    given = {**SERVER, REQUEST_ID: identity, **headers, **dict(refusal.headers)}
+    return Response(status=refusal.status, headers=given, body=refusal.body)

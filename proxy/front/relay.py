@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aiohttp import hdrs
@@ -10,7 +11,7 @@ from aiohttp.web import Response, StreamResponse
 from proxy.core.errors import UpstreamError, UpstreamGarbageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from aiohttp.web import BaseRequest
 
@@ -22,8 +23,33 @@ SPILL = 1_048_576
 EVENT_STREAM = "text/event-stream"
 
 
+@dataclass(slots=True)
+class Passage:
+    """What happens beside the copying of an answer.
+
+    record: told how many bytes were passed on
+    claim:  called with the reader before anything leaves that names a stored object
+    ended:  called when the native end or an error told in the stream was seen, and before the
+            client sees it, so that what it does next already finds its slots free
+    """
+
+    record: Record
+    claim: Callable[[AnswerReader], Awaitable[None]]
+    ended: Callable[[], None]
+    claimed: int = 0
+
+    async def see(self, reader: AnswerReader) -> None:
+        """Do what is due before the reader's last bytes leave."""
+        objects = len(reader.objects)
+        if objects > self.claimed:
+            self.claimed = objects
+            await self.claim(reader)
+        if reader.complete or reader.errored:
+            self.ended()
+
+
 async def relay_whole(
-    answer: UpstreamAnswer, reader: AnswerReader, headers: dict[str, str]
+    answer: UpstreamAnswer, reader: AnswerReader, headers: dict[str, str], passage: Passage
 ) -> Response | list[bytes]:
     """Read an answer that fits in memory and return it whole.
 
@@ -40,6 +66,8 @@ async def relay_whole(
         if size > SPILL:
             return pieces
     pieces.append(reader.end())
+    if reader.objects:
+        await passage.claim(reader)
     return Response(status=answer.status, headers=headers, body=b"".join(pieces))
 
 
@@ -48,16 +76,12 @@ async def relay_stream(
     answer: UpstreamAnswer,
     reader: AnswerReader,
     headers: dict[str, str],
-    record: Record,
-    ended: Callable[[], None],
-    before: list[bytes] | None = None,
+    passage: Passage,
+    before: Sequence[bytes] = (),
 ) -> StreamResponse:
     """Copy a stream to the client and return the finished response.
 
-    record: told how many bytes were passed on
     before: pieces that were read already
-    ended:  called when the native end or an error told in the stream was seen, and before the
-            client sees it, so that what it does next already finds its slots free
     An upstream that breaks gives the stream its native ending and is told by raising UpstreamError
     after the client was told. ConnectionError: the client left.
     """
@@ -66,17 +90,19 @@ async def relay_stream(
         headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     await response.prepare(request)
     try:
-        for piece in before or ():
-            record.bytes_out += len(piece)
+        for piece in before:
+            passage.record.bytes_out += len(piece)
             await response.write(piece)
         async for chunk in answer.chunks():
             piece = reader.feed(chunk)
-            if reader.complete or reader.errored:
-                ended()
+            await passage.see(reader)
             if piece:
-                record.bytes_out += len(piece)
+                passage.record.bytes_out += len(piece)
                 await response.write(piece)
+            if reader.cut:
+                break  # leaving the upstream's context tells it to stop
         last = reader.end()
+        await passage.see(reader)
         if last:
             await response.write(last)
     except UpstreamError as error:

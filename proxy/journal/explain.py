@@ -13,6 +13,7 @@ from proxy.journal.sentences import (
     limit,
     moment,
     printable,
+    shaping,
     timings,
     verdict,
     what,
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 LAST = 20
+# What records of before shapes did not have.
+LATER: Mapping[str, Any] = {"shapes": [], "changes": [], "cut": False, "object_id": ""}
 
 
 def explain(record: Mapping[str, Any]) -> list[str]:
@@ -32,6 +35,7 @@ def explain(record: Mapping[str, Any]) -> list[str]:
     """
     if record.get("v") != VERSION:
         return [f"Decision {printable(str(record.get('id')))} was written by another Weir."]
+    record = {**LATER, **record}
     told = [
         f"Decision {record['id']} at {moment(record['t'])}: {verdict(record)}.",
         f"Who: {who(record)}.",
@@ -47,6 +51,7 @@ def explain(record: Mapping[str, Any]) -> list[str]:
         told.append("The numbers below are this process's own share.")
     told += [limit(entry) for entry in record["limits"]]
     told += deciders(record)
+    told += shaping(record)
     told += ending(record)
     told.append(timings(record))
     return [printable(line) for line in told]

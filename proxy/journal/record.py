@@ -72,6 +72,16 @@ class UsageEntry:
 
 
 @dataclass(slots=True)
+class ChangeEntry:
+    """One thing that a shape changed: 'clamp' 'n' from '16' to '1'; '' where nothing is to say."""
+
+    verb: str
+    what: str
+    asked: str = ""
+    given: str = ""
+
+
+@dataclass(slots=True)
 class UpstreamEntry:
     """Which model API answered: our name for it, its status (0: none), its request id."""
 
@@ -82,11 +92,12 @@ class UpstreamEntry:
 
 @dataclass(slots=True)
 class Timings:
-    """Microseconds from the request's arrival; `store` is the round trip alone."""
+    """Microseconds from the request's arrival; `store` and `delay` are those waits alone."""
 
     auth: int = 0
     read: int = 0
     store: int = 0
+    delay: int = 0
     upstream_first_byte: int = 0
     total: int = 0
 
@@ -105,7 +116,7 @@ class Record:
     key, account, org, plan: ids that the operator gave, '' before somebody was recognised
     ip:          keyed hash of the peer's address
     policies:    digest of the set in force
-    effect:      'allow', 'refuse', '' where the request never came to a decision
+    effect:      'allow', 'shape', 'delay', 'refuse', '' where the request never came to a decision
     status:      HTTP status given to the client, 0 where it left before
     code:        code of the error or refusal, ''
     blind:       decided without an answer of the counters; `limits` are then the process's own
@@ -113,6 +124,9 @@ class Record:
     level:       standing of the account
     limits:      what each limit said, in the order of the policies
     reasons:     'code:policy/limit', shadow ones included
+    shapes, changes: 'policy/shape' of each shape that was applied, and what they changed
+    cut:         the shape ended the answer before the model did
+    object_id:   id of the stored object that was read or made, ''
     usage:       tokens
     cost_usd_micro: price of what was charged, micro-dollars
     features:    knobs in use, sorted (`RequestFacts.features`)
@@ -148,6 +162,10 @@ class Record:
     level: str = "clear"
     limits: list[LimitEntry] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    shapes: list[str] = field(default_factory=list)
+    changes: list[ChangeEntry] = field(default_factory=list)
+    cut: bool = False
+    object_id: str = ""
     usage: UsageEntry = field(default_factory=UsageEntry)
     cost_usd_micro: int = 0
     features: list[str] = field(default_factory=list)
@@ -169,7 +187,8 @@ class Record:
         plain["usage"] = _USAGE(self.usage)
         plain["upstream"] = _UPSTREAM(self.upstream)
         plain["timings"] = _TIMINGS(self.timings)
-        for name in ("reasons", "features", "finish_reasons"):
+        plain["changes"] = [_CHANGE(entry) for entry in self.changes]
+        for name in ("reasons", "shapes", "features", "finish_reasons"):
             plain[name] = list(getattr(self, name))
         return plain
 
@@ -185,7 +204,7 @@ def schema() -> dict[str, object]:
 WORDS: dict[str, dict[str, object]] = {
     "v": {"const": VERSION},
     "id": {"pattern": f"^wd_[{ALPHABET}]{{{CHARACTERS}}}$"},
-    "effect": {"enum": ["allow", "refuse", ""]},
+    "effect": {"enum": ["allow", "shape", "delay", "refuse", ""]},
     "mode": {"enum": ["enforce", "shadow"]},
     "kind": {"enum": ["rate", "budget", "rolling", "lease", "distinct", "exposure"]},
     "end": {"enum": ["complete", "refused", "error", "abandoned", "broken", ""]},
@@ -234,4 +253,4 @@ def _taker(of: type) -> Callable[[object], dict[str, object]]:
 
 
 _RECORD, _LIMIT, _USAGE = _taker(Record), _taker(LimitEntry), _taker(UsageEntry)
-_UPSTREAM, _TIMINGS = _taker(UpstreamEntry), _taker(Timings)
+_UPSTREAM, _TIMINGS, _CHANGE = _taker(UpstreamEntry), _taker(Timings), _taker(ChangeEntry)

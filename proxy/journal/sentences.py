@@ -14,6 +14,24 @@ if TYPE_CHECKING:
 MICRO = 1_000_000
 _DIGITS = re.compile(r"(?<=\d)_(?=\d)", re.ASCII)
 ERROR = 400
+_REASONS = {
+    "limit.never_fits": (
+        "Decided by {name}: the request is larger than it ever lets through;"
+        " waiting does not help, a smaller request does."
+    ),
+    "limit.shaped": "Decided by {name}: it had no room, and shapes instead of refusing.",
+    "limit.flagged": "{name} had no room; it only says so.",
+    "limit.shadow": "{name} would have refused, but is in shadow: it decided nothing.",
+    "store.unavailable": (
+        "Decided by {name}: the counters were away, and its on_store_error is deny."
+    ),
+    "capability.forbidden": "Decided by {name}, which forbids this: nothing was counted or sent.",
+    "capability.required": (
+        "Decided by {name}, which the request does not meet: nothing was counted or sent."
+    ),
+    "capability.shadow": "{name} would have refused, but is in shadow: it decided nothing.",
+    "delay.full": "Too many requests were being delayed by {name}: this one was turned away.",
+}
 SHADOW = "limit.shadow"
 
 
@@ -23,6 +41,10 @@ def verdict(record: Mapping[str, Any]) -> str:
     match record["effect"]:
         case "refuse":
             return f"refused with {status} by {_listed(_decisive(record))}"
+        case "shape" | "delay":
+            how = "shaped" if record["effect"] == "shape" else "delayed"
+            by = _listed(_decisive(record)) or "what it was made in"
+            return f"{how} by {by}, {status}, {record['end'] or 'ending unknown'}"
         case "allow":
             return f"allowed, {status}, {record['end'] or 'ending unknown'}"
         case _ if record["code"]:
@@ -130,27 +152,44 @@ def deciders(record: Mapping[str, Any]) -> list[str]:
     told = []
     for reason in record["reasons"]:
         code, _, name = reason.partition(":")
-        match code:
-            case "limit.exceeded":
-                told.append(f"Decided by {name}: it had no room; {_wait(waits.get(name, 0))}.")
-            case "limit.never_fits":
-                told.append(
-                    f"Decided by {name}: the request is larger than it ever lets through;"
-                    " waiting does not help, a smaller request does."
-                )
-            case "store.unavailable":
-                told.append(
-                    f"Decided by {name}: the counters were away, and its on_store_error is deny."
-                )
-            case "limit.shadow":
-                told.append(f"{name} would have refused, but is in shadow: it decided nothing.")
-            case _:
-                told.append(f"Reason {code}: {name}.")
-    if record["effect"] == "refuse" and not record["blind"]:
+        if code == "limit.exceeded":
+            told.append(f"Decided by {name}: it had no room; {_wait(waits.get(name, 0))}.")
+        elif code.startswith("standing."):
+            level = code.removeprefix("standing.")
+            told.append(f"The account stands at {level}: {name} says what that means.")
+        else:
+            told.append(_REASONS.get(code, "Reason {code}: {name}.").format(code=code, name=name))
+    if record["effect"] == "refuse" and record["limits"] and not record["blind"]:
         noted = any(entry["kind"] == "distinct" and entry["taken"] for entry in record["limits"])
         but = "; the values that were asked for stay noted" if noted else ""
         told.append(f"Limits that may refuse take all or nothing, so none was charged{but}.")
     return told
+
+
+def shaping(record: Mapping[str, Any]) -> list[str]:
+    """Return what was changed, a sentence in all; none where nothing was."""
+    parts = [_change(change) for change in record["changes"]]
+    if record["cut"]:
+        parts.append("the answer was ended before the model ended it")
+    if not record["shapes"] or record["effect"] == "refuse":
+        return []
+    return [f"Shaped by {', '.join(record['shapes'])}: {'; '.join(parts) or 'nothing to change'}."]
+
+
+def _change(change: Mapping[str, Any]) -> str:
+    match change["verb"]:
+        case "clamp":
+            return f"{change['what']} lowered from {change['asked']} to {change['given']}"
+        case "strip":
+            return f"{change['what']} taken out"
+        case "hide":
+            return f"{change['what']} hidden"
+        case "truncate":
+            return f"the answer ends after {change['given']} tokens"
+        case "delay":
+            return f"held back for {change['given']}"
+        case verb:
+            return f"{verb} {change['what']}"
 
 
 def _wait(retry_after: int | None) -> str:

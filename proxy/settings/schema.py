@@ -194,6 +194,18 @@ class AuthSettings(Section):
     jwt: JwtSettings | None = None
 
 
+class AnswerSettings(Section):
+    """How developers are told what was changed, and how many are made to wait.
+
+    tell:         `x-weir-decision` carries the codes of what was done, `x-weir-shape` the numbers;
+                  without it only the decision's id is told
+    most_waiting: requests that a worker delays at one time; one more is refused, to be tried again
+    """
+
+    tell: bool = True
+    most_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
+
+
 class ShutdownSettings(Section):
     """How long running answers may go on after the signal to stop; microseconds."""
 
@@ -221,6 +233,7 @@ class Settings(Section):
     trusted_networks: Annotated[tuple[Network, ...], BeforeValidator(listed)] = ()
     journal: JournalSettings
     auth: AuthSettings = AuthSettings()
+    answers: AnswerSettings = AnswerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()
     log: LogSettings = LogSettings()
 

@@ -15,6 +15,9 @@ from proxy.front.admission import Admission, Rules
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
 from proxy.front.handler import Handler
+from proxy.front.ownership import Ownership
+from proxy.front.service import Service
+from proxy.front.waiting import WaitingRoom
 from proxy.limits.buckets import Budget, Lease, Window
 from proxy.metrics import Metrics
 from proxy.policy.compiled import Limit, Policy, PolicySet, Scope, Unit
@@ -22,6 +25,7 @@ from proxy.policy.models import Models
 from proxy.runner import bound
 from proxy.settings.schema import LimitSettings
 from proxy.store.memory import MemoryStore
+from proxy.store.objects import MemoryObjects
 
 BODY = b'{"model":"m","max_tokens":7,"messages":[{"role":"user","content":"hi"}]}'
 
@@ -79,14 +83,16 @@ async def open_house(store: MemoryStore):
     def fingerprint(_text: str) -> str:
         return "0" * 16
 
+    admission = Admission(store, MemoryStore(), Context("t", fingerprint), metrics, 1)
     handler = Handler(
         authenticator=Everybody(),
-        admission=Admission(store, MemoryStore(), Context("t", fingerprint), metrics, 1),
+        admission=admission,
+        service=Service(admission, Ownership(MemoryObjects(), admission, metrics), chores),
+        waiting=WaitingRoom(1),
         rules=Rules(PolicySet((Policy("p", "", lambda *_: True, LIMITS),), "d"), Models()),
         upstreams=BrokenModel(),
         journal=paper,
         metrics=metrics,
-        chores=chores,
         fingerprint=fingerprint,
         trusted=(),
         body_limit=1000,
@@ -114,7 +120,7 @@ async def test_a_mistake_of_ours_is_a_500_that_keeps_nothing_and_is_recorded_onc
             status, text = await ask(url)
             assert status == 500
             assert "nobody expected" not in text
-        await handler.chores.drain(5)
+        await handler.service.chores.drain(5)
         assert handler.admission.held == {}
         told = [(one["status"], one["code"], one["end"]) for one in paper.records]
         assert told == [(500, "weir.failed", "error")] * 3
@@ -126,7 +132,7 @@ async def test_a_settlement_that_fails_still_leaves_a_record():
     asyncio.get_running_loop().set_exception_handler(lambda _, told: failures.append(told))
     async with open_house(ForgetfulStore()) as (url, handler, paper):
         await ask(url)
-        await handler.chores.drain(5)
+        await handler.service.chores.drain(5)
     assert len(paper.records) == 1
     assert [type(one["exception"]) for one in failures] == [ZeroDivisionError]
 

@@ -11,6 +11,7 @@ import pytest
 
 from proxy.journal.explain import explain, explain_account
 from proxy.journal.record import (
+    ChangeEntry,
     LimitEntry,
     Record,
     Timings,
@@ -21,7 +22,7 @@ from proxy.journal.record import (
 )
 
 GOLDEN = Path(__file__).parent / "golden"
-ENGINE = Path(__file__).parents[2] / "proxy" / "engine.py"
+PROXY = Path(__file__).parents[2] / "proxy"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))
 
 
@@ -32,6 +33,7 @@ def golden(name):
 def rebuilt(plain):
     parts = {
         "limits": [LimitEntry(**each) for each in plain["limits"]],
+        "changes": [ChangeEntry(**each) for each in plain["changes"]],
         "usage": UsageEntry(**plain["usage"]),
         "upstream": UpstreamEntry(**plain["upstream"]),
         "timings": Timings(**plain["timings"]),
@@ -52,10 +54,13 @@ def test_a_record_keeps_to_the_schema_and_comes_out_as_it_went_in(name):
 
 
 def test_every_reason_that_the_engine_gives_has_a_golden_record():
-    codes = set(re.findall(r'"((?:limit|store)\.\w+)"', ENGINE.read_text()))
+    sources = [*(PROXY / "engine").glob("*.py"), PROXY / "front" / "admission.py"]
+    text = "\n".join(path.read_text() for path in sources)
+    codes = set(re.findall(r'"((?:limit|store|capability|delay)\.\w+)"', text))
     told = {reason.partition(":")[0] for name in CASES for reason in golden(name)["reasons"]}
     assert {"limit.exceeded", "limit.never_fits", "limit.shadow", "store.unavailable"} <= codes
-    assert codes <= told
+    assert {"capability.forbidden", "capability.required", "limit.shaped", "delay.full"} <= codes
+    assert codes | {"standing.guarded", "standing.contained"} <= told
 
 
 def test_the_schema_turns_down_what_is_not_a_record():
