@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
+import anthropic
 import openai
 import pytest
 import redis
@@ -127,6 +128,51 @@ class Gateway:
             base_url=f"{self.url}/v1", api_key=secret, **{"max_retries": 0, **more}
         )
 
+    def claude(self, secret: str, **more) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=self.url, api_key=secret, **{"max_retries": 0, **more})
+
+    def used(self, secret: str, limit: str) -> int:
+        """Return what a limit has counted for a key, as the next request's record tells."""
+        with self.client(secret) as client:
+            raw = client.embeddings.with_raw_response.create(model="standin", input="")
+        record = self.record(raw.headers["x-weir-decision"].partition(";")[0])
+        (entry,) = [one for one in record["limits"] if f"{one['policy']}/{one['limit']}" == limit]
+        return entry["amount"] - entry["remaining"] - entry["asked"]
+
+    def eventual_records(self, account: str, count: int) -> list[dict]:
+        """Return an account's metered records, once there are so many."""
+
+        def look():
+            return [
+                one
+                for one in self.records(chat=False)
+                if one["account"] == account and one["effect"]
+            ]
+
+        assert eventually(lambda: len(look()) >= count), len(look())
+        return look()
+
+    @contextmanager
+    def new_records(self, account: str, count: int = 1):
+        """Give a list that holds the account's new records once the context is left."""
+
+        def look():
+            return [
+                one
+                for one in self.records(chat=False)
+                if one["account"] == account and one["effect"]
+            ]
+
+        before, found = {one["id"] for one in look()}, []
+        yield found
+        found += self.eventually(
+            lambda: (
+                new
+                if len(new := [one for one in look() if one["id"] not in before]) >= count
+                else None
+            )
+        )
+
     def get(self, path: str) -> tuple[int, str]:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=10) as got:
@@ -163,6 +209,25 @@ class Gateway:
         with redis.Redis(unix_socket_path=str(self.home / "store" / "store.sock")) as store:
             return store.info("server")["process_id"]
 
+    def store(self) -> redis.Redis:
+        return redis.Redis(unix_socket_path=str(self.home / "store" / "store.sock"))
+
+    @contextmanager
+    def frozen_store(self):
+        """Stop the store for as long as the context lasts."""
+        pid = self.store_pid()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+    @staticmethod
+    def eventually(look, seconds: float = 10.0):
+        found = eventually(look, seconds)
+        assert found
+        return found
+
     def stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
@@ -196,6 +261,9 @@ class Standin:
 
     def client(self) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0)
+
+    def claude(self) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=self.url, api_key="none", max_retries=0)
 
     def stop(self) -> None:
         self.process.terminate()
@@ -248,6 +316,24 @@ def fortress(tmp_path_factory, standin):
             place / "home", write(place / "policies", open=OPEN), f"{standin.url}/v1",
             settings=place / "weir.yaml", **flags,
         )  # fmt: skip
+        try:
+            yield gateway
+        finally:
+            gateway.stop()
+
+    return started
+
+
+@pytest.fixture(scope="module")
+def started_once(tmp_path_factory, standin):
+    """Return how to start a Weir that a module shares; `with started_once(free="...")`."""
+
+    @contextmanager
+    def started(*, flags: dict | None = None, **texts: str):
+        place = tmp_path_factory.mktemp("once")
+        gateway = Gateway(
+            place / "home", write(place / "policies", **texts), f"{standin.url}/v1", **(flags or {})
+        )
         try:
             yield gateway
         finally:

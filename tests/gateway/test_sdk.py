@@ -127,7 +127,7 @@ def test_a_wrong_key_is_told_as_openai_tells_it(weir):
 
 def test_an_unlisted_route_is_a_native_404(weir, secret):
     with weir.client(secret) as client, pytest.raises(openai.NotFoundError) as told:
-        client.embeddings.create(model="standin", input="hello")
+        client.post("/nowhere", cast_to=object, body={})
     assert told.value.code == "unknown_url"
 
 
