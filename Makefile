@@ -11,13 +11,14 @@ DIGEST := $(shell { sha256sum requirements.lock 2>/dev/null || shasum -a 256 req
 STAMP := $(VENV)/.stamp-$(DIGEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check bench lock clean
+.PHONY: help venv serve test check bench bench-streams lock clean
 
 help:
 	@echo 'make serve   start Weir on 127.0.0.1:8080 with a stand-in model and a demo key'
 	@echo 'make test    run the tests'
 	@echo 'make check   format, lint, types, import contracts, tests with coverage, policy cases'
 	@echo 'make bench   cost and latency of Weir beside a bare proxy'
+	@echo 'make bench-streams   cost of a streamed chunk, bare, through Weir and under each shape'
 	@echo 'make lock    write requirements.lock again from pyproject.toml'
 	@echo 'make clean   remove the environment and all caches, but not the state in .weir'
 
@@ -44,6 +45,9 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-streams: $(STAMP)
+	@$(BIN)/python bench/streams.py $(ARGS)
 
 lock:
 	@PYTHON='$(PYTHON)' sh .ci/lock requirements.lock

@@ -1,7 +1,8 @@
 """Load from a process of its own: N keep-alive connections, each asking again when answered.
 
 Run: load.py SPEC.json. The spec names host, port, connections, seconds, headers and bodies; the
-one line printed is JSON: requests, errors, seconds, statuses, and latencies in microseconds.
+one line printed is JSON: requests, errors, seconds, statuses, and in microseconds latencies and the
+median time to a body's first bytes.
 Bounded both ways: no request starts after `seconds`, and none is waited for longer than 30 s.
 """
 
@@ -24,23 +25,25 @@ class BrokenError(Exception):
     """The answer was not HTTP as we speak it, or the connection went away."""
 
 
-async def read_answer(reader: asyncio.StreamReader) -> int:
-    """Read one whole answer and return its status."""
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, float]:
+    """Read one whole answer; return its status and the moment of its body's first bytes."""
     head = await reader.readuntil(END)
     lines = head.split(b"\r\n")
     fields = {
         name.strip().lower(): value.strip()
         for name, _, value in (line.partition(b":") for line in lines[1:] if line)
     }
+    first = 0.0
     if fields.get(b"transfer-encoding", b"").lower() == b"chunked":
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+            first = first or time.perf_counter()
             await reader.readexactly(size + 2)
         await reader.readuntil(b"\r\n")
     elif b"content-length" in fields:
         await reader.readexactly(int(fields[b"content-length"]))
     else:
         raise BrokenError("neither a length nor chunks")
-    return int(lines[0].split(b" ")[1])
+    return int(lines[0].split(b" ")[1]), first or time.perf_counter()
 
 
 def requests(spec: dict) -> list[bytes]:
@@ -72,8 +75,9 @@ async def ask(spec: dict, sent: list[bytes], offset: int, until: float, tally: d
             began = time.perf_counter()
             writer.write(sent[turn % len(sent)])
             async with asyncio.timeout(PATIENCE):
-                status = await read_answer(reader)
+                status, first = await read_answer(reader)
             tally["statuses"][status] += 1
+            tally["firsts"].append(first - began)
             tally["latencies"].append(time.perf_counter() - began)
         except (OSError, EOFError, TimeoutError, ValueError, BrokenError):
             tally["errors"] += 1
@@ -93,16 +97,17 @@ async def run(spec: dict) -> dict:
         "errors": 0,
         "statuses": Counter(),
         "latencies": [],
+        "firsts": [],
     }
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for number in range(spec["connections"]):
             group.create_task(ask(spec, sent, number * 7, began + spec["seconds"], tally))
     seconds = time.perf_counter() - began
-    latencies = sorted(tally["latencies"])
+    latencies, firsts = sorted(tally["latencies"]), sorted(tally["firsts"])
 
-    def at(share: float) -> int:
-        return round(latencies[min(len(latencies) - 1, int(share * len(latencies)))] * 1e6)
+    def at(share: float, of: list[float] = latencies) -> int:
+        return round(of[min(len(of) - 1, int(share * len(of)))] * 1e6)
 
     return {
         "requests": len(latencies),
@@ -111,6 +116,7 @@ async def run(spec: dict) -> dict:
         "seconds": seconds,
         "p50": at(0.5) if latencies else None,
         "p99": at(0.99) if latencies else None,
+        "first50": at(0.5, firsts) if firsts else None,
     }
 
 

@@ -90,16 +90,27 @@ def body(case: Case, number: int) -> str:
 
 
 def load(target: Target, case: Case, seconds: float, connections: int, room: pathlib.Path) -> dict:
+    """Load the target with a case's chat requests and return what came of it."""
+    bodies = [body(case, number) for number in range(VARIETY)]
+    return load_with(target, case.name, PATH, bodies, seconds, connections, room)
+
+
+def load_with(
+    target: Target, name: str, path: str, bodies: list[str], seconds: float, connections: int,
+    room: pathlib.Path,
+) -> dict:  # fmt: skip
     """Load the target from another process and return what that saw."""
     spec = {
         "host": "127.0.0.1",
         "port": target.port,
-        "path": PATH,
+        "path": path,
         "seconds": seconds,
         "connections": connections,
-        "headers": {"Authorization": f"Bearer {target.key}"},
-        "bodies": [body(case, number) for number in range(VARIETY)],
-    }
+        "headers": {
+            "Authorization": f"Bearer {target.key}", "anthropic-version": "2023-06-01",
+        },
+        "bodies": bodies,
+    }  # fmt: skip
     file = room / "spec.json"
     file.write_text(json.dumps(spec))
     with subprocess.Popen(
@@ -110,7 +121,7 @@ def load(target: Target, case: Case, seconds: float, connections: int, room: pat
     seen = json.loads(answer)
     served = seen["statuses"].get("200", 0)
     if not served or served != seen["requests"] or seen["errors"]:
-        raise SystemExit(f"bench: {target.name}, {case.name}: not all were served: {seen}")
+        raise SystemExit(f"bench: {target.name}, {name}: not all were served: {seen}")
     return seen
 
 
@@ -180,18 +191,25 @@ def show(results: dict[tuple[str, str], Samples], names: list[str]) -> None:
     print("\nratio: worker CPU to the bare proxy's. alone: one connection, nobody else.")
 
 
-def start_weir(
-    stack: contextlib.ExitStack, room: pathlib.Path, model: int, profile: pathlib.Path | None
-) -> Target:
-    """Start Weir before the model with a fresh home and one key."""
-    home = room / ("profiled" if profile else "home")
-    home.mkdir()
+def issue(home: pathlib.Path, plan: str) -> str:
+    """Return a new key of an account and plan of that name."""
     issued = subprocess.run(
-        [WEIR, "keys", "issue", "--home", home, "--account", "bench", "--plan", "paid", "--json"],
+        [WEIR, "keys", "issue", "--home", home, "--account", plan, "--plan", plan, "--json"],
         check=True,
         capture_output=True,
         text=True,
     )
+    return json.loads(issued.stdout)["key"]
+
+
+def start_weir(
+    stack: contextlib.ExitStack, room: pathlib.Path, model: int, profile: pathlib.Path | None,
+    policies: pathlib.Path = HERE / "policies",
+) -> Target:  # fmt: skip
+    """Start Weir before the model with a fresh home, `room/home`, and one key."""
+    home = room / ("profiled" if profile else "home")
+    home.mkdir()
+    key = issue(home, "paid")
     port, admin = free_port(), free_port()
     environment = {"OPENAI_API_KEY": "bench-credential"}
     if profile:
@@ -202,7 +220,7 @@ def start_weir(
             str(WEIR), "serve",
             "--listen", f"127.0.0.1:{port}",
             "--admin", f"127.0.0.1:{admin}",
-            "--policies", str(HERE / "policies"),
+            "--policies", str(policies),
             "--upstream", f"http://127.0.0.1:{model}",
             "--home", str(home),
             "--store", "embedded",
@@ -214,7 +232,7 @@ def start_weir(
     stack.callback(end, program)
     await_port(port, program, log)
     pin(program.pid, PROXY_CORE)
-    return Target("weir", port, program.pid, json.loads(issued.stdout)["key"])
+    return Target("weir", port, program.pid, key)
 
 
 def start_bare(stack: contextlib.ExitStack, room: pathlib.Path, model: int) -> Target:
