@@ -89,6 +89,10 @@ class Metrics:
             "weir_store_backlog", "Settlements waiting for the counters to come back.",
             registry=registry, multiprocess_mode="sum",
         )  # fmt: skip
+        self.store_unreadable = Gauge(
+            "weir_store_unreadable", "Standings that could not be read, and so did not count.",
+            registry=registry, multiprocess_mode="sum",
+        )  # fmt: skip
         self.journal_dropped = Gauge(
             "weir_journal_dropped", "Records that could not be written since the worker started.",
             registry=registry, multiprocess_mode="sum",

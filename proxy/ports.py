@@ -38,6 +38,11 @@ class CounterStore(Protocol):
         """What could not be said yet."""
         ...
 
+    @property
+    def unreadable(self) -> int:
+        """Standings met so far that could not be read, and so did not count."""
+        ...
+
     async def charge(
         self, charges: Sequence[Charge], now: int | None = None, standing: str = ""
     ) -> Charged:

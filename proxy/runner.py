@@ -240,6 +240,7 @@ class Worker:
             up = not store.breaker_open
             instruments.store_up.set(up)
             instruments.store_backlog.set(len(store.backlog))
+            instruments.store_unreadable.set(store.unreadable)
             instruments.journal_dropped.set(self.handler.journal.dropped)
             if up is not told:
                 told = up

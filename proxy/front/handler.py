@@ -133,7 +133,8 @@ class Handler:
             )
             if decision.effect is not Effect.REFUSE and decision.shape.delay:
                 decision = await self._delayed(exchange, decision)
-            seen = views(exchange)
+            # Who is turned away for who they are is told nothing of capacity.
+            seen = () if record.code.startswith("standing.") else views(exchange)
             headers.update(way.dialect.headers(seen, time.time_ns() // 1000))
             if decision.effect is Effect.REFUSE:
                 # Shadow limits took their share: what was only asked for counts as asked, no more.
