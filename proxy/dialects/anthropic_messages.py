@@ -40,6 +40,11 @@ __all__ = ["NAME", "answer", "error", "forward", "headers", "read", "refuse"]
 
 NAME = "anthropic.messages"
 MAX_WORD = 32
+_ELSEWHERE = {
+    "fallbacks": "what another model answers instead could not be held to your limits here",
+    "fallback_credit_token": "what another model answers instead could not be held to your limits",
+    "billing_policy": "who is billed is the operator's to say here",
+}
 
 
 def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]:  # noqa: ARG001
@@ -48,6 +53,7 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
     model = model_of(asked)
     rules = rules_of(model)
     stream = flag(asked, "stream")
+    _stay_here(asked)
     cap = _max_tokens(asked)
     reasoning = _reasoning(asked)
     user = text_of(object_of(asked, "metadata"), "user_id", "metadata.")
@@ -102,6 +108,13 @@ def answer(
             counter, None if unshaped else Shaper(counter, hide=hide, most=most, prompt=prompt)
         )
     return JsonReader(counter, None if unshaped else Body(counter, hide, most, prompt))
+
+
+def _stay_here(asked: dict[str, object]) -> None:
+    """Refuse what would take the request to another model, or to another's bill."""
+    for name, told in _ELSEWHERE.items():
+        if asked.get(name):
+            raise RequestError(f"{name}: {told}", param=name)
 
 
 def _max_tokens(asked: dict[str, object]) -> int:

@@ -159,6 +159,8 @@ FILE = {"type": "file", "file_id": "file_1"}
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages.0.content.0.source: Field required"),
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": FILE}]}]}, "messages.0.content.0.source: Files are not served here: send the image itself, as base64 or by URL."),
         ({"messages": [{"role": "user", "content": [{"type": "document", "source": FILE}]}]}, "messages.0.content.0.source: Files are not served here: send the document itself, as base64 or by URL."),
+        ({"fallbacks": [{"model": "frontier-1", "max_tokens": 9_000}]}, "fallbacks: what another model answers instead could not be held to your limits here"),
+        ({"billing_policy": {"type": "billing_policy", "bill_to": "user_profile"}}, "billing_policy: who is billed is the operator's to say here"),
         ({"messages": [{"role": "user", "content": [{"type": "container_upload", "file_id": "file_1"}]}]}, "messages.0.content.0: Files are not served here: send the file itself, as base64 or by URL."),
         ({"messages": [{"role": "user", "content": [{"type": "new", "in": [{"source": FILE}]}]}]}, "messages.0.content.0: Files are not served here: send the file itself, as base64 or by URL."),
         ({"container": "c_1"}, "container: not served here, since it is kept in an account that all developers here share."),
