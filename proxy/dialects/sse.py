@@ -103,6 +103,10 @@ def data_of(event: bytes) -> bytes:
         data = event[6:-2]
         if b"\n" not in data and b"\r" not in data:
             return data
+    elif event.startswith(b"event: ") and event.endswith(b"\n\n") and b"\r" not in event:
+        _, found, data = event[:-2].partition(b"\ndata: ")
+        if found and event.count(b"\n") == 3:  # noqa: PLR2004 - a name, data, an empty line
+            return data
     lines = _LINE.split(event.removeprefix(BOM))
     return b"\n".join(_value(line) for line in lines if _is_data(line))
 
