@@ -98,7 +98,7 @@ def route(method: str, target: str, headers: Mapping[str, str]) -> Route:
     >>> route("GET", "/v1/models?limit=5&more=1", {}).call.query
     (('limit', '5'),)
     """
-    if headers.get("upgrade", "").lower() == "websocket":
+    if headers.get("upgrade", "").strip().lower() == "websocket":
         raise websocket()
     path, mark, query = target.partition("?")
     entries, identity, action = _entries(path, anthropic=ANTHROPIC in headers)

@@ -43,6 +43,7 @@ DECISION, SHAPE = "x-weir-decision", "x-weir-shape"
 RETRY_COUNT = "x-stainless-retry-count"
 SERVER = {"server": "weir"}
 REQUEST_ID = "x-request-id"
+REQUEST_IDS = (REQUEST_ID, "request-id")  # OpenAI's SDKs read the one, Anthropic's the other
 
 
 @dataclass(slots=True)
@@ -230,7 +231,7 @@ class Handler:
         record.code, record.status = error.code, refusal.status
         headers = {DECISION: record.id}
         response = _given(refusal, headers, record.id)
-        if error.status in {400, 408, 413}:
+        if error.status in {400, 408, 413} or "upgrade" in request.headers:
             # Saying it is not doing it: what is pipelined behind must not be read on.
             response.headers["connection"] = "close"
             response.force_close()
@@ -238,5 +239,6 @@ class Handler:
 
 
 def _given(refusal: Refusal, headers: dict[str, str], identity: str) -> Response:
-    given = {**SERVER, REQUEST_ID: identity, **headers, **dict(refusal.headers)}
+    ids = dict.fromkeys(REQUEST_IDS, identity)
+    given = {**SERVER, **ids, **headers, **dict(refusal.headers)}
     return Response(status=refusal.status, headers=given, body=refusal.body)

@@ -75,7 +75,7 @@ def test_a_request_that_asks_only_has_no_body(method):
 
 def test_an_upgrade_is_refused():
     with pytest.raises(RequestError, match="upgrades"):
-        check_head(head("GET", "/v1/models", ("host", "w"), ("upgrade", "websocket")))
+        check_head(head("GET", "/v1/models", ("host", "w"), ("upgrade", "h2c")))
 
 
 @pytest.mark.parametrize("size", [0, 1, LIMIT - 1, LIMIT])

@@ -86,6 +86,7 @@ OK = (200,)
 BAD = (400,)
 NO = (401,)
 GONE = (404,)
+SHUT = (403,)  # known, and not served
 # name, bytes, the statuses that the connection gives, in order
 FRAMING = {
     "good": (post(), OK),
@@ -144,14 +145,14 @@ HEADS = {
     "trace": (get(b"/v1/chat/completions", method=b"TRACE"), (405,)),
     "options": (get(b"/v1/chat/completions", method=b"OPTIONS"), (405,)),
     "head": (get(b"/v1/models", method=b"HEAD"), (405,)),
-    "get": (get(b"/v1/chat/completions"), (405,)),
+    "get": (get(b"/v1/chat/completions"), SHUT),
     "a made-up method": (get(b"/v1/chat/completions", method=b"FROB"), BAD),
     "a method in lower case": (told(b"/v1/chat/completions", b"post"), BAD),
     "a body on get": (post(line=b"GET /v1/models HTTP/1.1"), BAD),
     "a chunked body on get": (get(b"/v1/models", b"transfer-encoding: chunked") + b"0\r\n\r\n", BAD),
     "websocket": (get(b"/v1/models", b"connection: upgrade", b"upgrade: websocket",
                       b"sec-websocket-version: 13", b"sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA=="),
-                  BAD),
+                  SHUT),
     "upgrade to h2c": (post(b"connection: upgrade", b"upgrade: h2c"), BAD),
     "http/2 preface": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", BAD),
     "http/0.9": (b"GET /v1/models\r\n\r\n", BAD),
@@ -183,7 +184,7 @@ PATHS = {
         "/v1/x/../chat/completions", "/v1/chat/completions/", "/v1/chat/completions;a=b",
         "/v1/chat/completions?a=b", "/v1/chat/completions?", "/v1/chat/completions%00",
         "/v1/chat/completions%20", "/V1/chat/completions", "/v1//chat/completions",
-        "/v1/chat/%63ompletions", "/v1\\chat\\completions", "/v1/files", "/metrics", "/-/reload",
+        "/v1/chat/%63ompletions", "/v1\\chat\\completions", "/v1/file", "/metrics", "/-/reload",
         "/v1/models/..%2fchat", "/", "/v1/chat/completions#x",
     )
 }  # fmt: skip

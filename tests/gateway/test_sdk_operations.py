@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 
 import anthropic
 import openai
@@ -333,3 +334,20 @@ def test_fifty_operations_of_all_kinds_at_once_are_fifty_records(weir, loop):
         record["usage"]["charged_output"] == (0 if "embeddings" in record["dialect"] else 5)
         for record in found
     )
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/v1/realtime?model=standin"])
+def test_a_websocket_is_refused_with_the_reason_and_the_connection_closed(weir, secret, path):
+    head = (
+        f"GET {path} HTTP/1.1\r\nhost: weir\r\nauthorization: Bearer {secret}\r\n"
+        "connection: Upgrade\r\nupgrade: WebSocket\r\nsec-websocket-version: 13\r\n"
+        "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", weir.port), 10) as line:
+        line.sendall(head.encode())
+        came = b""
+        while piece := line.recv(4096):
+            came += piece
+    assert came.startswith(b"HTTP/1.1 403 ")
+    assert b'"websocket.unmetered"' in came
+    assert b"x-should-retry: false" in came.lower()
