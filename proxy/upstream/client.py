@@ -1,91 +1,100 @@
-"""A model API behind `ports.Upstream`, spoken to by aiohttp's client.
+"""A model API behind `ports.Upstream`, spoken to by a small HTTP/1.1 client of our own.
 
-Nothing is sent twice: what may have been billed is never retried (aiohttp itself repeats only
-idempotent methods, such as the model list's GET, and only on a kept connection that had died).
-A POST that meets such a connection ends as UpstreamResetError; connections are kept for less time
-than servers usually do, so that it is rare.
+Nothing is sent twice: what may have been billed is never retried. Only a GET is repeated, once,
+when it met a kept connection that closed without a byte of answer; a POST ends there as
+UpstreamResetError. A kept connection that is seen to be closed before anything was written is
+replaced by another, whatever the method.
 """
 
 from __future__ import annotations
 
-import asyncio
-import io
 import ssl
 from typing import TYPE_CHECKING, Self
 
-from aiohttp import (
-    ClientConnectorCertificateError,
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientResponseError,
-    ClientSession,
-    ClientSSLError,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
-)
-from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from proxy.core.errors import (
+    RequestError,
     RouteUnknownError,
-    UpstreamError,
     UpstreamGarbageError,
     UpstreamResetError,
-    UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
+from proxy.upstream.dialing import Dialer
 from proxy.upstream.encoding import Inflater
 from proxy.upstream.headers import answered, asked
+from proxy.upstream.pool import Pool
+from proxy.upstream.reading import Reading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Mapping, Sequence
     from types import TracebackType
 
-    from aiohttp import ClientResponse
-
     from proxy.settings.schema import UpstreamSettings
+    from proxy.upstream.connection import Connection
 
-KEPT_SECONDS = 15
-BUFFER = 65_536
-LARGE = 2**20  # bodies above this are sent in pieces, as one write would hold up the loop
 PATHS_REMEMBERED = 64
-OK, REDIRECT, CLIENT_ERROR = 200, 300, 400
+REDIRECT, CLIENT_ERROR = 300, 400
 PREFIX = "/v1"
+BODILESS = frozenset({"GET", "HEAD"})
+OURS = {"accept-encoding": "identity", "user-agent": "weir"}
+IDENTITY = frozenset({"", "identity"})
 
 
 class HttpUpstream:
     """One model API; fills `ports.Upstream`. To be used in one event loop.
 
-    url:  its base URL where the settings do not have it (the stand-in's)
-    idle: seconds that may pass between two pieces of an answer
+    url:   its base URL where the settings do not have it (the stand-in's)
+    first: seconds from a connection to the answer's head
+    idle:  seconds that may pass between two pieces of an answer
     """
 
     def __init__(self, settings: UpstreamSettings, url: str | None = None) -> None:
+        """Take what the settings say. OSError for an unreadable CA file."""
         self.name = settings.name
         self._base = URL(url or settings.url)
         self._standin = settings.standin
-        self._limit = settings.max_connections
-        self._connect = settings.connect_timeout / 1_000_000
-        self._head = self._connect + settings.first_byte_timeout / 1_000_000
-        self.idle = settings.idle_timeout / 1_000_000
         self._ours = {**OURS, **settings.headers, **credential(settings)}
-        self._tls = tls(settings)
+        host = self._base.host_port_subcomponent or ""
+        fixed = {"host": host, **self._ours}
+        self._fixed = "".join(line(name, value) for name, value in fixed.items())
         self._addresses: dict[str, URL] = {}
-        self._session: ClientSession | None = None
+        self.first = settings.first_byte_timeout / 1_000_000
+        self.idle = settings.idle_timeout / 1_000_000
+        self.pool = Pool(
+            Dialer(self._base.raw_host or "", self._base.port or 0, tls(settings, self._base)),
+            settings.max_connections,
+            settings.connect_timeout / 1_000_000,
+        )
 
     def __repr__(self) -> str:
         return f"HttpUpstream({self.name!r})"
 
     def open(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        query: Sequence[tuple[str, str]] = (),
     ) -> Exchange:
-        """Send a request with our credential; leaving the context closes what is unread."""
-        sent = {"accept": "*/*", **asked(headers, standin=self._standin), **self._ours}
+        """Send a request with our credential; leaving the context closes what is unread.
+
+        Raises RequestError for what cannot stand in a request.
+        """
+        url = self.address(path)
+        target = (url.extend_query(query) if query else url).raw_path_qs
+        if not target.isascii() or not target.isprintable() or not method.isalpha():
+            raise RouteUnknownError("no model API has this path")
+        head = [f"{method} {target} HTTP/1.1\r\n", self._fixed]
+        theirs = asked(headers, standin=self._standin)
+        theirs.setdefault("accept", "*/*")
         if body is not None:
-            sent.setdefault("content-type", "application/json")
-        return Exchange(self, method, self.address(path), sent, body)
+            theirs.setdefault("content-type", "application/json")
+        head += [line(name, value) for name, value in theirs.items() if name not in self._ours]
+        if body is not None or method not in BODILESS:
+            head.append(f"content-length: {len(body or b'')}\r\n")
+        head.append("\r\n")
+        return Exchange(self, method, "".join(head).encode("ascii"), body or b"")
 
     def address(self, path: str) -> URL:
         """Return where a client's path is upstream. Raises RouteUnknownError for an odd path."""
@@ -96,69 +105,43 @@ class HttpUpstream:
                 self._addresses[path] = found
         return found
 
-    async def send(
-        self, method: str, url: URL, headers: Mapping[str, str], body: bytes | None
-    ) -> ClientResponse:
-        """Send a request and return its answer, of which the head is read."""
-        session = self._session or self._begin()
-        data = io.BytesIO(body) if body is not None and len(body) > LARGE else body
-        async with asyncio.timeout(self._head):
-            return await session.request(
-                method, url, headers=headers, data=data, allow_redirects=False
-            )
-
     async def close(self) -> None:
-        """Let go of all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
-    def _begin(self) -> ClientSession:
-        self._session = ClientSession(
-            connector=TCPConnector(
-                limit=self._limit, keepalive_timeout=KEPT_SECONDS, ssl=self._tls, ttl_dns_cache=30
-            ),
-            timeout=ClientTimeout(total=None, connect=self._connect),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            read_bufsize=BUFFER,
-        )
-        return self._session
+        """Let go of all connections, for good."""
+        await self.pool.close()
 
 
 class Exchange:
     """One request and its answer, as a context; fills `ports.UpstreamAnswer` once entered."""
 
-    __slots__ = ("_ask", "_closed", "_response", "_upstream", "headers", "status")
+    __slots__ = ("_body", "_connection", "_head", "_method", "_reading", "_upstream", "headers")
 
-    def __init__(
-        self,
-        upstream: HttpUpstream,
-        method: str,
-        url: URL,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> None:
+    def __init__(self, upstream: HttpUpstream, method: str, head: bytes, body: bytes) -> None:
         self._upstream = upstream
-        self._ask = (method, url, headers, body)
-        self._response: ClientResponse | None = None
-        self._closed: asyncio.Future[None] | None = None
-        self.status = 0
+        self._method = method
+        self._head = head
+        self._body = body
+        self._reading = Reading(method)
+        self._connection: Connection | None = None
         self.headers: Mapping[str, str] = {}
 
+    @property
+    def status(self) -> int:
+        """The HTTP status; 0 before the context is entered."""
+        return self._reading.status
+
     async def __aenter__(self) -> Self:
-        try:
-            response = await self._upstream.send(*self._ask)
-        except FAILURES as error:
-            raise failure(error) from None
-        self._response = response
-        self.status = response.status
-        self._attend(response)
-        if self.status < OK or REDIRECT <= self.status < CLIENT_ERROR:
-            self._close(response)
-            raise UpstreamGarbageError(f"the model API answered with status {self.status}")
-        self.headers = answered(response.headers)
+        again = await self._asked()
+        if again:
+            self._reading = Reading(self._method)
+            await self._asked()
+        reading = self._reading
+        if not reading.status:
+            assert reading.failure is not None
+            raise reading.failure
+        if REDIRECT <= reading.status < CLIENT_ERROR:
+            self._leave()
+            raise UpstreamGarbageError(f"the model API answered with status {reading.status}")
+        self.headers = answered(reading.fields)
         return self
 
     async def __aexit__(
@@ -167,73 +150,75 @@ class Exchange:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._response is not None:
-            self._close(self._response)
+        self._leave()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives; raises UpstreamError."""
-        assert self._response is not None, "the answer is read inside its context"
-        content = self._response.content
-        encoding = self._response.headers.get("content-encoding", "identity")
-        inflater = None if encoding.lower() in {"", "identity"} else Inflater(encoding)
+        encoding = self._reading.fields.get("content-encoding", "").lower()
+        pieces = self._pieces()
+        return pieces if encoding in IDENTITY else inflated(pieces, encoding)
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        reading, connection = self._reading, self._connection
+        assert connection is not None, "the answer is read inside its context"
         while True:
-            try:
-                data = await content.readany()
-            except FAILURES as error:
-                raise failure(error) from None
-            if not data:
-                break
-            if inflater is None:
-                yield data
+            if reading.held:
+                data = reading.taken()
+                if connection.paused:
+                    connection.resume(reading)
+                if data:
+                    yield data
+            elif reading.complete:
+                return
+            elif reading.failure is not None:
+                raise reading.failure
             else:
-                for piece in inflater.feed(data):
-                    yield piece
-        if inflater is not None:
-            inflater.finish()
+                await connection.news()
 
-    def _attend(self, response: ClientResponse) -> None:
-        # From the head on, what counts is the time between two pieces; and a connection that is
-        # lost has to wake its reader: when the framing turns into garbage, aiohttp 3.14 closes
-        # the connection and leaves the reader waiting for ever.
-        connection = response.connection
-        protocol = None if connection is None else connection.protocol
-        if protocol is None:
-            return
-        protocol.read_timeout = self._upstream.idle
-        protocol.start_timeout()
-        self._closed = protocol.closed
-        if self._closed is None:
-            self._lost(None)
-        else:
-            self._closed.remove_done_callback(heard)  # this connection's earlier requests did so
-            self._closed.add_done_callback(heard)
-            self._closed.add_done_callback(self._lost)
+    async def _asked(self) -> bool:
+        """Ask and wait for the head or a failure; True when it may be asked again."""
+        upstream, reading = self._upstream, self._reading
+        connection = upstream.pool.ready() or await upstream.pool.take()
+        self._connection, kept = connection, connection.asked
+        try:
+            if not connection.ask(reading, self._head, self._body, upstream.first, upstream.idle):
+                await connection.send_on(reading, self._body)
+            while not reading.status and reading.failure is None:
+                await connection.news()
+        except BaseException:
+            self._leave()
+            raise
+        return (
+            kept
+            and not reading.begun
+            and self._method in BODILESS
+            and isinstance(reading.failure, UpstreamResetError)
+        )
 
-    def _lost(self, _: asyncio.Future[None] | None) -> None:
-        assert self._response is not None
-        content = self._response.content
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(HttpProcessingError(message="not HTTP any more"))
-
-    def _close(self, response: ClientResponse) -> None:
+    def _leave(self) -> None:
         # A complete answer has given its connection back. Any other is cut off without waiting
         # for its peer, so that the model stops writing for nobody.
-        if self._closed is not None:
-            self._closed.remove_done_callback(self._lost)
-        connection = response.connection
-        if connection is not None and connection.transport is not None:
-            connection.transport.abort()
-        response.close()
+        if self._connection is not None:
+            self._connection.leave(self._reading)
 
 
-def heard(closed: asyncio.Future[None]) -> None:
-    """Take note of how a connection ended, or asyncio complains that nobody did."""
-    if not closed.cancelled():
-        closed.exception()
+async def inflated(pieces: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
+    """Undo an encoding; a body of no bytes has none."""
+    inflater, came = Inflater(encoding), False
+    async for data in pieces:
+        came = True
+        for piece in inflater.feed(data):
+            yield piece
+    if came:
+        inflater.finish()
 
 
-OURS = {"accept-encoding": "identity", "user-agent": "weir"}
-FAILURES = (ClientError, HttpProcessingError, OSError)  # TimeoutError is an OSError
+def line(name: str, value: str) -> str:
+    """Return a header as it is sent. Raises RequestError, which does not repeat it."""
+    text = f"{name}: {value}"
+    if not text.isascii() or not text.isprintable():
+        raise RequestError("a header holds characters that cannot be sent on")
+    return text + "\r\n"
 
 
 def credential(settings: UpstreamSettings) -> dict[str, str]:
@@ -246,11 +231,14 @@ def credential(settings: UpstreamSettings) -> dict[str, str]:
     return {settings.header: text}
 
 
-def tls(settings: UpstreamSettings) -> ssl.SSLContext | bool:
+def tls(settings: UpstreamSettings, base: URL) -> ssl.SSLContext | None:
     """Return what certificates are verified by. OSError when the CA file cannot be read."""
-    if settings.ca_file is None:
-        return True
-    return ssl.create_default_context(cafile=str(settings.ca_file))
+    if settings.ca_file is None and base.scheme != "https":
+        return None
+    cafile = None if settings.ca_file is None else str(settings.ca_file)
+    context = ssl.create_default_context(cafile=cafile)
+    context.set_alpn_protocols(["http/1.1"])
+    return context if base.scheme == "https" else None
 
 
 def address(base: URL, path: str) -> URL:
@@ -272,20 +260,3 @@ def address(base: URL, path: str) -> URL:
         query_string=base.raw_query_string,
         encoded=True,
     )
-
-
-def failure(error: Exception) -> UpstreamError:
-    """Return what a failure of the client means; its text holds neither URL nor header."""
-    found: UpstreamError = UpstreamResetError("the model API broke off its answer")
-    match error:
-        case TimeoutError():
-            found = UpstreamTimeoutError("the model API took too long")
-        case ClientConnectorDNSError():
-            found = UpstreamUnreachableError("the model API's name is not known")
-        case ClientConnectorCertificateError() | ClientSSLError():
-            found = UpstreamUnreachableError("the model API could not be trusted (TLS)")
-        case ClientConnectorError():
-            found = UpstreamUnreachableError("the model API took no connection")
-        case ClientResponseError() | HttpProcessingError():
-            found = UpstreamGarbageError("the model API did not answer in HTTP")
-    return found

@@ -4,9 +4,15 @@ import asyncio
 import contextlib
 
 import pytest
+import uvloop
 
 from proxy.settings.schema import UpstreamSettings
 from proxy.upstream.client import HttpUpstream
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """Run every claim on both loops: workers use uvloop, embedders may not."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 class Wire:
@@ -44,11 +50,13 @@ async def upstream():
     """Return a function that starts a story and gives (upstream, wire)."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def start(story, *, tls=None, scheme="http", path="/v1", secret=None, **settings):
+        async def start(
+            story, *, tls=None, scheme="http", host="localhost", path="/v1", secret=None, **settings
+        ):
             wire = Wire(story)
             server = await asyncio.start_server(wire.serve, "127.0.0.1", 0, ssl=tls)
             port = server.sockets[0].getsockname()[1]
-            values = {"name": "test", "url": f"{scheme}://localhost:{port}{path}", **settings}
+            values = {"name": "test", "url": f"{scheme}://{host}:{port}{path}", **settings}
             made = UpstreamSettings.model_validate(values)
             client = HttpUpstream(made.with_secret(secret) if secret else made)
             stack.callback(server.close)

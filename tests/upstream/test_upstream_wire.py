@@ -71,6 +71,12 @@ async def test_a_request_is_built_anew_with_our_credential(upstream, answering):
     }
 
 
+async def test_a_header_of_the_settings_stands_for_the_clients(upstream, answering):
+    client, wire = await upstream(answering(framed(b"")), headers={"anthropic-version": "ours"})
+    await exchange(client, headers={"Anthropic-Version": "theirs"})
+    assert wire.requests[0][1]["anthropic-version"] == "ours"
+
+
 @pytest.mark.parametrize("header", ["api-key", "x-api-key"])
 async def test_the_credential_goes_in_the_header_of_the_settings(upstream, answering, header):
     client, wire = await upstream(answering(framed(b"")), secret=SecretStr(CANARY), header=header)
@@ -309,6 +315,23 @@ async def test_only_a_get_is_sent_again_on_a_kept_connection_that_had_died(upstr
         assert len(wire.requests) == 3
 
 
+@pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 200"], ids=["a new connection", "a begun answer"])
+async def test_a_get_is_not_sent_again_after(upstream, raw):
+    async def story(wire, reader, writer):
+        if raw:
+            await wire.request(reader)
+            writer.write(framed(b"{}"))
+        await wire.request(reader)
+        writer.write(raw)
+
+    client, wire = await upstream(story)
+    if raw:
+        await exchange(client)
+    with pytest.raises(UpstreamResetError):
+        await exchange(client, "GET", None)
+    assert len(wire.requests) == (2 if raw else 1)
+
+
 async def test_connections_are_kept(upstream):
     async def story(wire, reader, writer):
         while True:
@@ -369,6 +392,11 @@ async def test_an_encoding_that_was_not_asked_for_is_undone(upstream, answering,
     head = f"content-encoding: {name}\r\n".encode()
     client, _ = await upstream(answering(framed(raw, head)))
     assert await exchange(client) == (200, {}, b"hello " * 50_000)
+
+
+async def test_a_body_of_no_bytes_has_no_encoding(upstream, answering):
+    client, _ = await upstream(answering(framed(b"", b"content-encoding: gzip\r\n")))
+    assert await exchange(client) == (200, {}, b"")
 
 
 async def test_a_large_body_arrives_whole(upstream, answering):
