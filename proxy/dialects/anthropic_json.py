@@ -43,7 +43,7 @@ class JsonReader:
     def __init__(self, counter: str, body: Body | None = None) -> None:
         self._counter = counter
         self._body = body
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._size = 0
         self._reported = Reported()
         self._finish = ""
@@ -81,14 +81,14 @@ class JsonReader:
         self._size += len(chunk)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
-        self._kept.append(chunk)
+        self._kept += chunk
         return chunk if self._body is None else b""
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        raw = b"".join(self._kept)
+        raw = bytes(self._kept)
         said = parse_answer(raw)
         self._reported.hear(said.get("usage"))
         self._finish = finish_of(said)
@@ -112,7 +112,7 @@ class JsonReader:
 
     def _partial(self) -> int:
         tally = Tally(self._counter)
-        for thread, found in enumerate(_PARTIAL.finditer(b"".join(self._kept))):
+        for thread, found in enumerate(_PARTIAL.finditer(bytes(self._kept))):
             tally.add(thread, (found[1] or found[2] or b"").decode("utf-8", "replace"))
         return tally.tokens
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.dialects import splice
-from proxy.dialects.anthropic_fields import dumped, kind_of
+from proxy.dialects.anthropic_fields import dumped, kind_of, leaves, mute
 from proxy.dialects.anthropic_json import blocks_of
 from proxy.dialects.anthropic_usage import texts_of
 from proxy.dialects.ration import Ration
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 Block = dict[str, object]
 # What would tell of the rest that is not given.
 _UNTOLD = ("output_tokens_details", "iterations")
+# Members of a message that do not say its text.
+_OF_MESSAGE = frozenset(
+    {
+        "container", "content", "context_management", "diagnostics", "id", "model", "role",
+        "stop_details", "stop_reason", "stop_sequence", "type", "usage",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +60,13 @@ class Body:
         raw, said: the body as it came, and as it was read
         """
         blocks = blocks_of(said)
-        given = [_without_thinking(block) for block in blocks] if self.hide else blocks
+        given = [without_thinking(block) for block in blocks] if self.hide else blocks
         ration = Ration(self.most, self.counter)
         given = _rationed(given, ration)
         if given != blocks:
             raw = splice.set_member(raw, "content", dumped(given))
+        for name in unknown_in(said) if self.most is not None else ():
+            raw = splice.remove_member(raw, name)
         if ration.spent:
             raw = splice.set_member(raw, "stop_reason", b'"max_tokens"')
             raw = splice.set_member(raw, "stop_sequence", b"null")
@@ -96,5 +105,14 @@ def _rationed(blocks: list[Block], ration: Ration) -> list[Block]:
     return given
 
 
-def _without_thinking(block: Block) -> Block:
-    return block | {"thinking": ""} if kind_of(block) == "thinking" else block
+def without_thinking(block: Block) -> Block:
+    """Return a block of thinking with its seal alone; any other as it is."""
+    if kind_of(block) != "thinking":
+        return block
+    emptied = block | {"thinking": ""}
+    return {name: emptied[name] for name in emptied if name == "thinking" or mute(block, name)}
+
+
+def unknown_in(message: Block) -> list[str]:
+    """Return the members of a message that may say its text again."""
+    return [name for name in message if name not in _OF_MESSAGE and any(leaves(message[name]))]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.dialects.anthropic_fields import dumped, leaves
+from proxy.dialects.anthropic_shaped_json import unknown_in, without_thinking
 from proxy.dialects.anthropic_stream import MAX_THREADS, QUIET, content_of, index_of, written
 from proxy.dialects.anthropic_usage import texts_of
 from proxy.dialects.ration import Ration
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from proxy.dialects.anthropic_usage import Reported
 
 Said = dict[str, object]
+# Events whose thinking is hidden piece by piece.
+_BLOCKS = frozenset({"content_block_delta", "content_block_start"})
 
 
 class Shaper:
@@ -56,6 +59,8 @@ class Shaper:
         kind: of the event, '' where it has none
         said: its data, which may be changed
         """
+        if self._hide and kind not in _BLOCKS and _shows_thinking(said):
+            return b""  # under a type that is none: an SDK may go by the event's name
         if kind == "content_block_delta":
             out = self._delta(event, said)
         elif kind == "content_block_start":
@@ -79,14 +84,21 @@ class Shaper:
         return out
 
     def _message(self, event: bytes, said: Said) -> bytes:
+        message = said.get("message")
+        unknown = unknown_in(message) if self._holds and isinstance(message, dict) else ()
+        if isinstance(message, dict) and unknown:
+            message = {name: value for name, value in message.items() if name not in unknown}
+            said = said | {"message": message}
+            event = with_data(event, dumped(said))
         content = content_of(said)
         if not content:
             return event
         if self._hide:
-            content = [_without_thinking(block) for block in content]
+            content = [
+                without_thinking(block) if isinstance(block, dict) else block for block in content
+            ]
         if not self._ration.take_whole((None, f"{text}\n") for text in leaves(content)):
             content = []
-        message = said["message"]
         assert isinstance(message, dict)
         return with_data(event, dumped(said | {"message": message | {"content": content}}))
 
@@ -96,9 +108,10 @@ class Shaper:
             raise UpstreamGarbageError("A block of the answer is none.")
         if self._hide and block.get("type") == "thinking":
             self._open = index
-            if not block.get("thinking"):
+            emptied = without_thinking(block)
+            if emptied == block:
                 return event
-            return with_data(event, dumped(said | {"content_block": _without_thinking(block)}))
+            return with_data(event, dumped(said | {"content_block": emptied}))
         if not self._holds or block.get("type") == "text":
             return self._begin(event, said, index, block)
         self._held = _Held(index, self._counter)
@@ -129,6 +142,10 @@ class Shaper:
         text = delta.get("text")
         if not isinstance(text, str):
             return event if self._given(index, delta) else b""
+        if self._holds and len(delta) > 2:  # noqa: PLR2004 - its type and text
+            # What else it has may say the text again.
+            delta = {name: value for name, value in delta.items() if name in ("type", "text")}
+            event = with_data(event, dumped(said | {"delta": delta}))
         given = self._ration.take(index, text)
         if given == text:
             return event
@@ -217,7 +234,6 @@ class _Held:
         return [(thread, "".join(pieces)) for thread, pieces in self._pieces.items()]
 
 
-def _without_thinking(block: object) -> object:
-    if isinstance(block, dict) and block.get("type") == "thinking":
-        return block | {"thinking": ""}
-    return block
+def _shows_thinking(said: Said) -> bool:
+    parts = (said.get("delta"), said.get("content_block"))
+    return any(isinstance(part, dict) and part.get("thinking") for part in parts)

@@ -39,7 +39,7 @@ class JsonReader:
     def __init__(self, counter: str, form: Form = CHAT) -> None:
         self._counter = counter
         self._form = form
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._size = 0
         self._reported: Reported = NO_USAGE
         self._finished: dict[int, str] = {}
@@ -72,14 +72,14 @@ class JsonReader:
         self._size += len(chunk)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
-        self._kept.append(chunk)
+        self._kept += chunk
         return chunk
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        body = parse_answer(b"".join(self._kept))
+        body = parse_answer(bytes(self._kept))
         tally = Tally(self._counter)
         for index, choice in indexed(body.get("choices")):
             self._form.count(tally, index, choice.get(self._form.message))
@@ -99,7 +99,7 @@ class JsonReader:
 
     def _partial(self) -> int:
         tally = Tally(self._counter)
-        for thread, found in enumerate(_PARTIAL.finditer(b"".join(self._kept))):
+        for thread, found in enumerate(_PARTIAL.finditer(bytes(self._kept))):
             tally.add(thread, found[1].decode("utf-8", "replace"))
         return tally.tokens
 

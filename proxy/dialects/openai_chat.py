@@ -22,6 +22,7 @@ from proxy.dialects.openai_fields import (
     wants_usage,
 )
 from proxy.dialects.openai_forward import shape_common, with_usage
+from proxy.dialects.openai_knobs import EFFORT_IN, effort_of, features_of, refuse_other_models
 from proxy.dialects.openai_prompt import read_prompt, tokens_of
 from proxy.dialects.openai_reader import reader_of
 from proxy.dialects.openai_trim import CHAT
@@ -37,17 +38,17 @@ __all__ = ["NAME", "answer", "error", "forward", "headers", "read", "refuse"]
 
 NAME = "openai.chat"
 MAX_CHOICES = 128
-MAX_EFFORT = 32
-# A server may heed either name of the cap; the first is the one that OpenAI means now.
-CAPS = ("max_completion_tokens", "max_tokens")
+# A server may heed any name of the cap; the first is the one that OpenAI means now.
+CAPS = ("max_completion_tokens", "max_tokens", "n_predict")
 STRIPPED = {
-    "logprobs": ("logprobs", "top_logprobs"),
-    "logit_bias": ("logit_bias",),
+    "logprobs": ("logprobs", "top_logprobs", "n_probs"),
+    "logit_bias": ("logit_bias", "allowed_token_ids"),
     "prompt_logprobs": ("prompt_logprobs",),
     "seed": ("seed",),
     "echo": ("echo",),
 }
 
+_AMOUNTS = frozenset({"enabled", "max_tokens"})  # of reasoning
 # Knobs that are in use when they are truthy, or when they are there at all.
 _TRUTHY = (
     ("logprobs", "logprobs"),
@@ -60,7 +61,11 @@ _TRUTHY = (
     ("store", "store"),
     ("echo", "echo"),
 )
-_THERE = ("seed", "prompt_logprobs")
+_THERE = (
+    ("seed", "seed"),
+    ("prompt_logprobs", "prompt_logprobs"),
+    ("web_search_options", "server_tools"),
+)
 
 
 def read(
@@ -71,6 +76,7 @@ def read(
     """Return the facts of a chat request; raises RequestError and nothing else."""
     asked = parse_object(body)
     model = model_of(asked)
+    refuse_other_models(asked)
     rules = rules_of(model)
     stream = flag(asked, "stream")
     asks_usage = wants_usage(asked)
@@ -103,22 +109,14 @@ def read(
     )
 
 
-def effort_of(asked: dict[str, object]) -> str:
-    """Return the reasoning effort that is asked for, by either name; raises RequestError."""
-    effort = string(asked, "reasoning_effort", MAX_EFFORT)
-    reasoning = asked.get("reasoning")
-    if not effort and isinstance(reasoning, dict):
-        effort = string(reasoning, "effort", MAX_EFFORT)
-    return effort
-
-
 def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:
     """Return what goes upstream: the client's bytes, shaped, with a stream's usage asked for."""
     if shape.body_empty:
         return Forwarded(with_usage(body, facts))
     draft = Draft(body)
     shape_common(draft, facts, shape, STRIPPED, CAPS)
-    draft.clamp("top_logprobs", shape.top_logprobs)
+    for name in ("top_logprobs", "n_probs", "prompt_logprobs"):
+        draft.clamp(name, shape.top_logprobs, "top_logprobs")
     _lower_effort(draft, shape)
     if shape.hide_reasoning and facts.reasoning != "none":
         # Some servers show it without being asked.
@@ -151,9 +149,16 @@ def _features(
     for name, feature in _TRUTHY:
         if asked.get(name):
             features.add(feature)
-    for name in _THERE:
+    for name, feature in _THERE:
         if asked.get(name) is not None:
-            features.add(name)
+            features.add(feature)
+    features.update(features_of(asked))
+    modalities = asked.get("modalities")
+    if isinstance(modalities, list) and "audio" in modalities:
+        features.add("audio")
+    messages = asked["messages"]
+    if isinstance(messages, list) and messages[-1].get("role") == "assistant":
+        features.add("prefill")
     if choices > 1:
         features.add("n")
     if reasoning not in ("", "none"):
@@ -171,8 +176,17 @@ def _lower_effort(draft: Draft, shape: Shape) -> None:
         draft.set("reasoning_effort", lowered)
         draft.note("clamp", "effort", asked, lowered)
     reasoning = draft.asked.get("reasoning")
-    if isinstance(reasoning, dict):
-        lowered = lower_effort(reasoning.get("effort"), shape.effort)
-        if lowered is not None:
-            draft.note("clamp", "effort", reasoning["effort"], lowered)
-            draft.set("reasoning", reasoning | {"effort": lowered})
+    if isinstance(reasoning, dict) and shape.effort and not reasoning.get("effort"):
+        amount = reasoning.get("max_tokens") or reasoning.get("enabled")
+        if amount:
+            # OpenRouter's: an amount of tokens, or just some, in the place of an effort.
+            kept = {name: each for name, each in reasoning.items() if name not in _AMOUNTS}
+            draft.set("reasoning", kept | {"effort": shape.effort})
+            draft.note("clamp", "effort", amount, shape.effort)
+    for holder, name in EFFORT_IN:
+        inner = draft.asked.get(holder)
+        if isinstance(inner, dict):
+            lowered = lower_effort(inner.get(name), shape.effort)
+            if lowered is not None:
+                draft.note("clamp", "effort", inner[name], lowered)
+                draft.set(holder, inner | {name: lowered})

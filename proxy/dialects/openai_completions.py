@@ -22,6 +22,7 @@ from proxy.dialects.openai_fields import (
     wants_usage,
 )
 from proxy.dialects.openai_forward import shape_common, with_usage
+from proxy.dialects.openai_knobs import features_of, refuse_other_models
 from proxy.dialects.openai_reader import reader_of
 from proxy.dialects.openai_texts import Texts, texts_of
 from proxy.dialects.openai_trim import COMPLETIONS
@@ -40,8 +41,15 @@ NAME = "openai.completions"
 MAX_CHOICES = 128
 MAX_ANSWERS = 4_096
 NATIVE_CAP = 16  # tokens of an answer whose request says nothing
-CAPS = ("max_tokens",)
-STRIPPED = {name: (name,) for name in ("logprobs", "logit_bias", "prompt_logprobs", "seed", "echo")}
+# A server may heed either name of the cap; the first is OpenAI's.
+CAPS = ("max_tokens", "n_predict")
+STRIPPED = {
+    "logprobs": ("logprobs", "n_probs"),
+    "logit_bias": ("logit_bias", "allowed_token_ids"),
+    "prompt_logprobs": ("prompt_logprobs",),
+    "seed": ("seed",),
+    "echo": ("echo",),
+}
 
 # Knobs that are in use when they are truthy, or when they are there at all.
 _TRUTHY = ("echo", "logit_bias", "stop", "suffix")
@@ -56,6 +64,7 @@ def read(
     """Return the facts of a completion; raises RequestError and nothing else."""
     asked = parse_object(body)
     model = model_of(asked)
+    refuse_other_models(asked)
     rules = rules_of(model)
     stream = flag(asked, "stream")
     asks_usage = wants_usage(asked)
@@ -69,7 +78,8 @@ def read(
             f"Invalid 'prompt': this would make {choices} answers. Expected at most {MAX_ANSWERS}.",
             param="prompt",
         )
-    cap = integer(asked, "max_tokens")
+    caps = [cap for name in CAPS if (cap := integer(asked, name)) is not None]
+    cap = max(caps, default=None)
     flag(asked, "echo")
     check_number(asked, "temperature")
     suffix = string(asked, "suffix")
@@ -98,7 +108,8 @@ def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:
         return Forwarded(with_usage(body, facts))
     draft = Draft(body)
     shape_common(draft, facts, shape, STRIPPED, CAPS, NATIVE_CAP)
-    draft.clamp("logprobs", shape.top_logprobs, "top_logprobs")
+    for name in ("logprobs", "n_probs", "prompt_logprobs"):
+        draft.clamp(name, shape.top_logprobs, "top_logprobs")
     draft.body = with_usage(draft.body, facts)
     return draft.forwarded()
 
@@ -125,6 +136,7 @@ def _prompts(asked: dict[str, object]) -> Texts:
 def _features(asked: dict[str, object], answers: int, best_of: int) -> frozenset[str]:
     features = {name for name in _TRUTHY if asked.get(name)}
     features.update(name for name in _THERE if asked.get(name) is not None)
+    features.update(features_of(asked))
     if integer(asked, "logprobs"):
         features.add("top_logprobs")  # this number is how many alternatives are told
     if answers > 1:

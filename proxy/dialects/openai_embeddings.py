@@ -86,7 +86,7 @@ class EmbeddingsReader:
     __slots__ = ("_complete", "_errored", "_reported", "_size", "_tail")
 
     def __init__(self) -> None:
-        self._tail = b""
+        self._tail = bytearray()
         self._size = 0
         self._reported: Reported = NO_USAGE
         self._complete = self._errored = False
@@ -109,24 +109,27 @@ class EmbeddingsReader:
     def feed(self, chunk: bytes) -> bytes:
         """Return the chunk as it is."""
         self._size += len(chunk)
-        self._tail = (self._tail + chunk)[-KEPT:]
+        self._tail += chunk
+        if len(self._tail) > 2 * KEPT:
+            del self._tail[:-KEPT]
         return chunk
 
     def end(self) -> bytes:
         """Read the usage; raises UpstreamGarbageError where the body is no JSON object."""
         if self._complete:
             return b""
+        tail = bytes(self._tail[-KEPT:])
         if self._size <= KEPT:
-            body = parse_answer(self._tail)
+            body = parse_answer(tail)
             self._errored = bool(body.get("error"))
             self._reported = merge_usage(NO_USAGE, body.get("usage"))
-        elif not self._tail.rstrip().endswith(b"}"):
+        elif not tail.rstrip().endswith(b"}"):
             raise UpstreamGarbageError("The answer is not JSON.")
         else:
-            for found in _USAGE.finditer(self._tail):
+            for found in _USAGE.finditer(tail):
                 self._reported = merge_usage(self._reported, parse_answer(found[1]))
         self._complete = True
-        self._tail = b""
+        self._tail.clear()
         return b""
 
     def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - JSON has no such ending

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # Bytes of pieces of one answer: their text is bounded by the ration, their frames by this.
 MAX_HELD = 8 * 1024 * 1024
+# Calls in one answer, of all of its choices; an empty piece begins one, too.
+MAX_CALLS = 10_000
 LEGACY = -1  # the number of a `function_call`, which has none
 
 
@@ -55,14 +57,14 @@ class HeldCalls:
     ration: what may still be given, of all text together
     """
 
-    __slots__ = ("_calls", "_counter", "_ration", "_released", "_size", "_tallies")
+    __slots__ = ("_calls", "_counter", "_number", "_ration", "_released", "_size", "_tallies")
 
     def __init__(self, ration: Ration, counter: str) -> None:
         self._ration = ration
         self._counter = counter
         self._calls: dict[int, dict[int, _Call]] = {}
         self._tallies: dict[int, Tally] = {}
-        self._size = self._released = 0
+        self._number = self._size = self._released = 0
 
     def add(self, index: int, calls: object) -> None:
         """Keep pieces of a choice's calls.
@@ -75,7 +77,12 @@ class HeldCalls:
         held = self._calls.setdefault(index, {})
         tally = self._tallies.setdefault(index, Tally(self._counter))
         for number, piece in numbered_calls(calls):
-            held.setdefault(number, _Call()).add(piece)
+            if number not in held:
+                held[number] = _Call()
+                self._number += 1
+                if self._number > MAX_CALLS:
+                    raise UpstreamGarbageError("The answer has too many tool calls.")
+            held[number].add(piece)
             for thread, text in call_pieces((index, number), piece):
                 tally.add(thread, text)
 

@@ -16,6 +16,7 @@ import orjson
 
 from proxy.core.errors import RequestError
 from proxy.dialects.openai_fields import wrong_type
+from proxy.dialects.openai_usage import leaves
 from proxy.dialects.tokens import count_words, twelfths, whole
 
 FRAME = 3
@@ -26,8 +27,32 @@ AUDIO_CHARACTERS_A_TOKEN = 1_000
 # Three bytes in four characters, four bytes of text a token; no more than a context window.
 FILE_CHARACTERS_A_TOKEN = 5
 FILE_MAX = 128_000
-# A file that is named by its id has a size that we cannot see.
-FILE_BY_ID = 4_000
+# A file behind a URL has a size that we cannot see.
+FILE_BY_URL = 4_000
+# What goes into the prompt as JSON; some of it where a server fills its template from requests.
+_FILLED = frozenset({"documents", "chat_template_kwargs"})
+_OBJECTS: tuple[tuple[str, type], ...] = (
+    ("tools", list),
+    ("functions", list),
+    ("response_format", dict),
+    ("documents", list),
+    ("chat_template_kwargs", dict),
+)
+# Members that are read one by one, or that servers do not read.
+_MESSAGE = frozenset(
+    {
+        "annotations", "audio", "cache_control", "content", "function_call", "index", "name",
+        "parsed", "prefix", "reasoning", "reasoning_content", "refusal", "role", "tool_call_id",
+        "tool_calls",
+    }
+)  # fmt: skip
+_PART = frozenset(
+    {
+        "cache_control", "detail", "file", "id", "image_url", "input_audio",
+        "prompt_cache_breakpoint", "refusal", "text", "type",
+    }
+)  # fmt: skip
+_MEDIA = frozenset({"audio_url", "image_embeds", "prompt_embeds", "video_url"})
 
 
 @dataclass(slots=True)
@@ -89,16 +114,29 @@ def read_prompt(asked: dict[str, object]) -> Prompt:
         if not isinstance(message, dict):
             raise wrong_type(f"messages[{index}]", "an object", message)
         _read_message(prompt, message, f"messages[{index}]")
-    for name, kind in (("tools", list), ("functions", list), ("response_format", dict)):
+    _read_objects(prompt, asked)
+    _read_prediction(prompt, asked.get("prediction"))
+    return prompt
+
+
+def _read_objects(prompt: Prompt, asked: dict[str, object]) -> None:
+    for name, kind in _OBJECTS:
         value = asked.get(name)
         if value is None:
             continue
         if not isinstance(value, kind):
             raise wrong_type(name, "an array" if kind is list else "an object", value)
-        if value:
+        if not value:
+            continue
+        if name in _FILLED:
+            prompt.lines.append(orjson.dumps(value).decode())
+        else:
             prompt.say(orjson.dumps(value).decode())
-    _read_prediction(prompt, asked.get("prediction"))
-    return prompt
+    template = asked.get("chat_template")
+    if template is not None:
+        if not isinstance(template, str):
+            raise wrong_type("chat_template", "a string", template)
+        prompt.lines.append(template)
 
 
 def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> None:
@@ -128,6 +166,7 @@ def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> Non
     legacy = message.get("function_call")
     if legacy is not None:
         _read_call(prompt, {"function": legacy}, where)
+    _read_unknown(prompt, message, _MESSAGE)
 
 
 def _read_parts(prompt: Prompt, content: object, where: str) -> None:
@@ -181,6 +220,20 @@ def _read_part(prompt: Prompt, part: object, where: str) -> None:
         if not isinstance(medium, dict):
             raise wrong_type(f"{where}.{name}", "an object", medium)
         show(prompt, medium, f"{where}.{name}")
+    _read_unknown(prompt, part, _PART)
+
+
+def _read_unknown(prompt: Prompt, holder: dict[str, object], known: frozenset[str]) -> None:
+    """Read members that some servers heed: all that they say, media by digests."""
+    if holder.keys() <= known:
+        return
+    for name, value in holder.items():
+        for text in leaves(value) if name not in known else ():
+            if name in _MEDIA or text.startswith("data:"):
+                tokens = -(-len(text) // FILE_CHARACTERS_A_TOKEN)
+                prompt.show("files", text, min(tokens, FILE_MAX))
+            elif text:
+                prompt.lines.append(text)
 
 
 def _show_image(prompt: Prompt, image: dict[str, object], where: str) -> None:
@@ -195,9 +248,13 @@ def _show_audio(prompt: Prompt, audio: dict[str, object], where: str) -> None:
 
 def _show_file(prompt: Prompt, file: dict[str, object], where: str) -> None:
     data = _text(file, "file_data", where)
-    by_id = _text(file, "file_id", where)
-    tokens = min(-(-len(data) // FILE_CHARACTERS_A_TOKEN), FILE_MAX)
-    prompt.show("files", data or by_id, tokens + (FILE_BY_ID if by_id else 0))
+    if file.get("file_id"):
+        raise RequestError(
+            "'file_id' names an object that is stored at the provider, in an account that all "
+            "developers here share. Send the content itself in 'file_data' instead.",
+            param=f"{where}.file_id",
+        )
+    prompt.show("files", data, min(-(-len(data) // FILE_CHARACTERS_A_TOKEN), FILE_MAX))
 
 
 def _read_prediction(prompt: Prompt, prediction: object) -> None:

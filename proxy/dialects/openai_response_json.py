@@ -27,7 +27,7 @@ class ResponseJsonReader:
     def __init__(self, counter: str, *, stored: bool) -> None:
         self._counter = counter
         self._seen = Seen(counter, stored=stored)
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._size = 0
         self._complete = False
 
@@ -67,13 +67,13 @@ class ResponseJsonReader:
         self._size += len(chunk)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
-        self._kept.append(chunk)
+        self._kept += chunk
         return chunk
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if not self._complete:
-            self._seen.note_body(parse_answer(b"".join(self._kept)))
+            self._seen.note_body(parse_answer(bytes(self._kept)))
             self._complete = True
             self._kept.clear()
         return b""
@@ -83,7 +83,7 @@ class ResponseJsonReader:
         return b""
 
     def _partial(self) -> int:
-        body = b"".join(self._kept)
+        body = bytes(self._kept)
         output = _OUTPUT.search(body)
         tally = Tally(self._counter)
         if output is not None:

@@ -18,7 +18,7 @@ from proxy.core.errors import RequestError
 from proxy.dialects.openai_fields import string, wrong_type
 from proxy.dialects.openai_prompt import (
     AUDIO_CHARACTERS_A_TOKEN,
-    FILE_BY_ID,
+    FILE_BY_URL,
     FILE_CHARACTERS_A_TOKEN,
     FILE_MAX,
     IMAGE_HIGH,
@@ -46,7 +46,9 @@ _ITEMS: dict[object, tuple[str, ...]] = {
     "reasoning": ("summary", "content"),
 }
 # Members of tools that name stored objects; a function's own schema may have them as words.
-_OBJECTS = frozenset({"vector_store_ids", "file_ids", "file_id", "container_id", "skill_id"})
+_OBJECTS = frozenset(
+    {"vector_store_ids", "file_ids", "file_id", "container_id", "skill_id", "tunnel_id"}
+)
 _SCHEMAS = frozenset({"parameters", "input_schema", "schema"})
 
 
@@ -75,6 +77,7 @@ def read_prompt(asked: dict[str, object]) -> tuple[Prompt, tuple[str, ...]]:
         _read_items(prompt, given, "input", references)
     elif not previous:
         raise RequestError("Missing required parameter: 'input'.", param="input")
+    _say_leaves(prompt, {"": asked.get("previous_input_messages")})  # vLLM's
     _read_tools(prompt, asked.get("tools"))
     _read_format(prompt, asked.get("text"))
     options = asked.get("prompt_cache_options")
@@ -99,6 +102,8 @@ def _read_items(prompt: Prompt, items: object, where: str, references: list[str]
         if kind == "item_reference":
             references.append(_reference(item, place))
             continue
+        if _looked_up(item, kind):
+            references.append(_reference(item, place))
         prompt.messages += 1
         _read_item(prompt, item, kind, place)
 
@@ -116,7 +121,12 @@ def _read_item(prompt: Prompt, item: dict[str, object], kind: str, where: str) -
     elif kind == "image_generation_call":
         prompt.show("images", str(item.get("result") or ""), IMAGE_HIGH)
     else:
-        _say_leaves(prompt, item)
+        if "tools" in item:
+            _check_tools(prompt, item["tools"], f"{where}.tools")
+        if kind.endswith(("_call", "_output")):
+            _say_leaves(prompt, item)  # what a tool did may name files that are no content
+        else:
+            _read_other(prompt, item, where)
 
 
 def _read_content(prompt: Prompt, content: object, where: str) -> None:
@@ -153,7 +163,7 @@ def _read_part(prompt: Prompt, part: dict[str, object], where: str) -> None:
         data = _text(part, "file_data", where)
         url = _text(part, "file_url", where)
         tokens = min(-(-len(data) // FILE_CHARACTERS_A_TOKEN), FILE_MAX)
-        prompt.show("files", data or url, tokens + (FILE_BY_ID if url else 0))
+        prompt.show("files", data or url, tokens + (FILE_BY_URL if url else 0))
     elif kind == "input_audio":
         inner = part.get("input_audio")
         if not isinstance(inner, dict):
@@ -161,24 +171,36 @@ def _read_part(prompt: Prompt, part: dict[str, object], where: str) -> None:
         sound = _text(inner, "data", where)
         prompt.show("audio", sound, -(-len(sound) // AUDIO_CHARACTERS_A_TOKEN))
     else:
-        _say_leaves(prompt, part)
+        _read_other(prompt, part, where)
+
+
+def _read_other(prompt: Prompt, held: dict[str, object], where: str) -> None:
+    """Read an item or a part of a type that is not known."""
+    if "file_id" in _objects(held):
+        raise _shared("file_id", where)
+    _say_leaves(prompt, held)
 
 
 def _read_tools(prompt: Prompt, tools: object) -> None:
     if tools is None:
         return
+    _check_tools(prompt, tools, "tools")
+    if tools:
+        prompt.say(orjson.dumps(tools).decode())
+
+
+def _check_tools(prompt: Prompt, tools: object, where: str) -> None:
+    """Note which kinds of tools there are; they may stand in an item of the input too."""
     if not isinstance(tools, list):
-        raise wrong_type("tools", "an array of objects", tools)
+        raise wrong_type(where, "an array of objects", tools)
     for position, tool in enumerate(tools):
         if not isinstance(tool, dict):
-            raise wrong_type(f"tools[{position}]", "an object", tool)
+            raise wrong_type(f"{where}[{position}]", "an object", tool)
         if isinstance(tool.get("container"), str) or any(_objects(tool)):
-            raise _shared("tools", f"tools[{position}]")
+            raise _shared("tools", f"{where}[{position}]")
         prompt.features.add("tools")
         if tool.get("type", "function") not in ("function", "custom"):
             prompt.features.add("server_tools")
-    if tools:
-        prompt.say(orjson.dumps(tools).decode())
 
 
 def _read_format(prompt: Prompt, text: object) -> None:
@@ -230,6 +252,15 @@ def _seal(prompt: Prompt, sealed: object) -> None:
     """Count reasoning that only the provider can read."""
     if isinstance(sealed, str):
         prompt.media += min(-(-len(sealed) // FILE_CHARACTERS_A_TOKEN), FILE_MAX)
+
+
+def _looked_up(item: dict[str, object], kind: str) -> bool:
+    """Return whether the provider takes what an item says from where it has kept it."""
+    if not item.get("id"):
+        return False
+    if kind == "reasoning":
+        return not item.get("encrypted_content") and not item.get("content")
+    return kind == "image_generation_call" and not item.get("result")
 
 
 def _reference(item: dict[str, object], where: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.dialects.openai_response_text import Meter, items_of
+from proxy.core.errors import UpstreamGarbageError
+from proxy.dialects.openai_response_text import MAX_SLOTS, Meter, items_of
 from proxy.dialects.openai_usage import MAX_TOKENS, NO_USAGE
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 TERMINAL = frozenset(
     {"response.completed", "response.incomplete", "response.failed", "response.cancelled"}
 )
+# No id that is longer can be asked for.
+MAX_ID = 256
 UNFINISHED = frozenset({"queued", "in_progress"})
 
 
@@ -25,7 +28,7 @@ class Seen:
     """
 
     __slots__ = (
-        "_stored", "begun", "errored", "finish", "meter", "objects", "reported", "sequence",
+        "_objects", "_stored", "begun", "errored", "finish", "meter", "reported", "sequence",
         "terminal", "unfinished",
     )  # fmt: skip
 
@@ -33,10 +36,15 @@ class Seen:
         self._stored = stored
         self.meter = Meter(counter)
         self.reported: Reported = NO_USAGE
-        self.objects: tuple[str, ...] = ()
+        self._objects: dict[str, None] = {}  # in order
         self.finish = ""
         self.sequence = -1  # of the last event
         self.begun = self.errored = self.terminal = self.unfinished = False
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The ids of what the provider keeps, in order."""
+        return tuple(self._objects)
 
     @property
     def finish_reasons(self) -> tuple[str, ...]:
@@ -86,8 +94,11 @@ class Seen:
 
     def _claim(self, held: object) -> None:
         identity = held.get("id") if self._stored and isinstance(held, dict) else None
-        if isinstance(identity, str) and identity and identity not in self.objects:
-            self.objects = (*self.objects, identity)
+        if not isinstance(identity, str) or not 0 < len(identity) <= MAX_ID:
+            return
+        self._objects[identity] = None
+        if len(self._objects) > MAX_SLOTS:
+            raise UpstreamGarbageError("The answer has too many items.")
 
 
 def merge_usage(before: Reported, usage: object) -> Reported:

@@ -9,21 +9,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.dialects.openai_response_text import items_of
+from proxy.dialects.openai_response_text import items_of, texts
 
 if TYPE_CHECKING:
     from proxy.core.shape import Shape
     from proxy.dialects.openai_response_text import Told
 
 REASONING_EVENTS = "response.reasoning_"
+# Members with text that are not the answer's: what else there is may say it again.
+_OF_RESPONSE = frozenset(
+    {
+        "access_programs", "conversation", "created_at", "error", "image", "incomplete_details",
+        "input_transformations", "instructions", "metadata", "model", "moderation", "object",
+        "output", "output_text", "previous_response_id", "prompt", "prompt_cache_diagnostics",
+        "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning",
+        "safety_identifier", "service_tier", "text", "tool_choice", "tool_usage", "truncation",
+        "usage", "user",
+    }
+)  # fmt: skip
+_OF_ITEM = {
+    "message": frozenset({"content"}),
+    "reasoning": frozenset({"content", "format", "signature", "summary"}),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaning:
-    """What is taken out; each method changes what it is given and returns whether it did."""
+    """What is taken out; each method changes what it is given and returns whether it did.
+
+    narrow: the answer is cut: what is not known goes, since it may say the text again
+    """
 
     strip: bool
     hide: bool
+    narrow: bool = False
 
     def drops(self, kind: str, told: Told) -> bool:
         """Return whether an event is not for the client at all."""
@@ -44,8 +63,10 @@ class Cleaning:
         return self.response(told.get("response")) or changed
 
     def response(self, response: object) -> bool:
-        """Clean a response's items."""
+        """Clean a response's items, and what is beside them."""
         changed = False
+        if (self.hide or self.narrow) and isinstance(response, dict):
+            changed = _only(response, _OF_RESPONSE)
         for item in items_of(response):
             changed = self.item(item) or changed
         return changed
@@ -60,6 +81,9 @@ class Cleaning:
             if item.get("content"):
                 del item["content"]
                 changed = True
+        known = _OF_ITEM.get(str(item.get("type")))
+        if known is not None and (self.narrow or (self.hide and item["type"] == "reasoning")):
+            changed = _only(item, known) or changed
         content = item.get("content")
         for part in content if isinstance(content, list) else ():
             if isinstance(part, dict):
@@ -75,9 +99,18 @@ class Cleaning:
 
 def cleaning_of(shape: Shape) -> Cleaning:
     """Return what a shape takes out."""
-    return Cleaning("logprobs" in shape.strip, shape.hide_reasoning)
+    return Cleaning(
+        "logprobs" in shape.strip, shape.hide_reasoning, narrow=shape.truncate is not None
+    )
 
 
 def changes_answers(shape: Shape) -> bool:
     """Return whether answers under a shape can differ from what the provider sends."""
     return "logprobs" in shape.strip or shape.hide_reasoning or shape.truncate is not None
+
+
+def _only(holder: Told, known: frozenset[str]) -> bool:
+    unknown = [name for name in holder if name not in known and any(texts({name: holder[name]}))]
+    for name in unknown:
+        del holder[name]
+    return bool(unknown)

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from proxy.dialects.openai_response_seen import merge_usage
 from proxy.dialects.openai_response_shaped_text import ended_item, ended_part
-from proxy.dialects.openai_response_text import PARTS, data_in, number, written
+from proxy.dialects.openai_response_text import (
+    PARTS,
+    STEMS,
+    data_in,
+    number,
+    path_of,
+    texts,
+    written,
+)
 from proxy.dialects.openai_usage import NO_USAGE, parse_answer
 from proxy.dialects.sse import with_data
 
@@ -17,9 +25,11 @@ if TYPE_CHECKING:
     from proxy.dialects.openai_response_seen import Seen
     from proxy.dialects.openai_response_shaped import Cleaning
     from proxy.dialects.openai_response_shaped_text import Given, PartKey
-    from proxy.dialects.openai_response_text import Told
+    from proxy.dialects.openai_response_text import Path, Told
     from proxy.dialects.openai_usage import Reported
 
+ITEM = "response.output_item"
+ANNOTATION = "response.output_text.annotation"
 # The event that ends a text, and where it says it, by the part's type.
 _TEXT_ENDS = {
     "output_text": ("response.output_text.done", "text"),
@@ -137,3 +147,42 @@ def endings(given: Given) -> Iterator[Event]:
 def _place(given: Given, key: PartKey) -> Told:
     index = _PART_ENDS[key[0]][1]
     return {"item_id": given.item.get("id"), "output_index": given.place, index: key[1]}
+
+
+def said_by(events: list[Event]) -> dict[Path, str]:
+    """Return the texts of the events of one item, by their places in it."""
+    said: dict[Path, str] = {}
+    for event in events:
+        stem, _, what = event.kind.rpartition(".")
+        piece = event.told.get("delta")
+        if what == "delta" and isinstance(piece, str):
+            known = STEMS.get(stem)
+            path: Path = (stem,) if known is None else path_of(known, event.told)
+            said[path] = said.get(path, "") + piece
+            continue
+        for path, text in _copies(event, stem):
+            if len(text) >= len(said.get(path, "")):
+                said[path] = text
+    return said
+
+
+def _copies(event: Event, stem: str) -> Iterator[tuple[Path, str]]:
+    told, known = event.told, STEMS.get(stem)
+    before: Path = ()
+    told_of: object = told
+    if known is not None:
+        text = told.get(known.whole)
+        if isinstance(text, str):
+            yield path_of(known, told), text
+        return
+    if stem in PARTS:
+        holder, index = PARTS[stem]
+        before, told_of = (holder, number(told, index)), told.get("part")
+    elif stem == ITEM:
+        told_of = told.get("item")
+    elif stem == ANNOTATION:
+        return
+    else:
+        before = (event.kind,)
+    for path, text in texts(told_of):
+        yield (*before, *path), text

@@ -43,7 +43,7 @@ class ShapedJsonReader:
         self._prompt = facts.prompt_tokens
         self._seen = Seen(counter, stored=facts.stored)
         self._reported: Reported = NO_USAGE
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._size = 0
         self._complete = self.cut = False
 
@@ -82,14 +82,14 @@ class ShapedJsonReader:
         self._size += len(chunk)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
-        self._kept.append(chunk)
+        self._kept += chunk
         return b""
 
     def end(self) -> bytes:
         """Return the body as the shape leaves it; raises UpstreamGarbageError."""
         if self._complete:
             return b""
-        whole = b"".join(self._kept)
+        whole = bytes(self._kept)
         self._kept.clear()
         body = parse_answer(whole)
         self._reported = merge_usage(NO_USAGE, body.get("usage"))

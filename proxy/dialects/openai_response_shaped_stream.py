@@ -10,35 +10,42 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.core.errors import UpstreamGarbageError
 from proxy.dialects.openai_response_seen import TERMINAL
 from proxy.dialects.openai_response_shaped_events import (
+    ANNOTATION,
+    ITEM,
     PART_TYPES,
     Event,
     Outlet,
     endings,
     event_of,
     reported_by,
+    said_by,
 )
-from proxy.dialects.openai_response_shaped_text import Trim, covered, streams, text_of, within
+from proxy.dialects.openai_response_shaped_text import (
+    Trim,
+    covered,
+    drop_unknown,
+    streams,
+    text_of,
+    within,
+)
 from proxy.dialects.openai_response_text import PARTS, STEMS, Meter, number, path_of, texts
 from proxy.dialects.openai_usage import NO_USAGE
 from proxy.dialects.ration import Ration
 from proxy.dialects.sse import MAX_EVENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from proxy.core.facts import RequestFacts
     from proxy.dialects.openai_response_seen import Seen
     from proxy.dialects.openai_response_shaped import Cleaning
-    from proxy.dialects.openai_response_shaped_text import Given
-    from proxy.dialects.openai_response_text import Path, Told
+    from proxy.dialects.openai_response_shaped_text import Given, PartKey
+    from proxy.dialects.openai_response_text import Told
     from proxy.dialects.openai_usage import Reported
 
 MAX_HELD = 2 * MAX_EVENT
 LIFECYCLE = frozenset({"response.created", "response.queued", "response.in_progress"})
-_ITEM = "response.output_item"
-_ANNOTATION = "response.output_text.annotation"
 
 
 @dataclass(slots=True)
@@ -142,7 +149,7 @@ class RationPassage:
         upstream = number(event.told, "output_index")
         given = self._trim.find(upstream)
         item = event.told.get("item")
-        if stem == _ITEM and isinstance(item, dict):
+        if stem == ITEM and isinstance(item, dict):
             if given is None:
                 self._begin(upstream, item, event)
             elif what == "done" and not given.done:
@@ -156,7 +163,7 @@ class RationPassage:
                 self._text(given, event, stem, what)
             elif stem in PARTS:
                 self._part(given, event, stem, what)
-            elif stem == _ANNOTATION:
+            elif stem == ANNOTATION:
                 self._annotation(given, event)
             else:
                 self._rest(given, event)
@@ -169,7 +176,7 @@ class RationPassage:
         elif not hidden and (not streams(item) or (reasoning and self._sealed)):
             self._held = Held(upstream, item, Meter(self._counter))
             self._hold(self._held, event)
-        elif event.kind == f"{_ITEM}.done":
+        elif event.kind == f"{ITEM}.done":
             given = self._trim.add(upstream, item, told=False)
             self._end_item(given, item, event)
         else:
@@ -178,6 +185,7 @@ class RationPassage:
                 if item.get(holder):
                     item[holder] = []
                     event.changed = True
+            event.changed = drop_unknown(item) or event.changed
             self._tell(self._trim.add(upstream, item), event)
 
     def _end_item(self, given: Given, item: Told, event: Event) -> None:
@@ -195,8 +203,12 @@ class RationPassage:
         text = told.get(member)
         if not isinstance(text, str):
             return
+        for name in [name for name in told if name != member and any(texts({name: told[name]}))]:
+            del told[name]  # it may say the text again
+            event.changed = True
         key = (known.holder, number(told, known.index))
         if key not in given.parts:
+            _check_next(given, key)
             # No event has said that it begins; it is ended like the others.
             given.parts[key] = {"type": PART_TYPES[stem], known.leaf: ""}
             given.open[key] = False
@@ -224,6 +236,8 @@ class RationPassage:
             return
         holder, index = PARTS[stem]
         key = (holder, number(event.told, index))
+        if key not in given.parts:
+            _check_next(given, key)
         event.changed = self._trim.fit_part(given, key, part) or event.changed
         given.parts[key] = part
         if what == "added":
@@ -260,7 +274,7 @@ class RationPassage:
             held.meter.note(event.kind, event.told)
         if held.size > MAX_HELD or not self._trim.ration.would_fit(held.meter.tokens):
             self._finish()
-        elif own and event.kind == f"{_ITEM}.done":
+        elif own and event.kind == f"{ITEM}.done":
             item = event.told.get("item")
             held.item = item if isinstance(item, dict) else held.item
             self._release()
@@ -303,40 +317,10 @@ class RationPassage:
         self._out.append(self._outlet.write(event))
 
 
-def said_by(events: list[Event]) -> dict[Path, str]:
-    """Return the texts of the events of one item, by their places in it."""
-    said: dict[Path, str] = {}
-    for event in events:
-        stem, _, what = event.kind.rpartition(".")
-        piece = event.told.get("delta")
-        if what == "delta" and isinstance(piece, str):
-            known = STEMS.get(stem)
-            path: Path = (stem,) if known is None else path_of(known, event.told)
-            said[path] = said.get(path, "") + piece
-            continue
-        for path, text in _copies(event, stem):
-            if len(text) >= len(said.get(path, "")):
-                said[path] = text
-    return said
+def _check_next(given: Given, key: PartKey) -> None:
+    """Raise UpstreamGarbageError where a part is not the next of its item.
 
-
-def _copies(event: Event, stem: str) -> Iterator[tuple[Path, str]]:
-    told, known = event.told, STEMS.get(stem)
-    before: Path = ()
-    told_of: object = told
-    if known is not None:
-        text = told.get(known.whole)
-        if isinstance(text, str):
-            yield path_of(known, told), text
-        return
-    if stem in PARTS:
-        holder, index = PARTS[stem]
-        before, told_of = (holder, number(told, index)), told.get("part")
-    elif stem == _ITEM:
-        told_of = told.get("item")
-    elif stem == _ANNOTATION:
-        return
-    else:
-        before = (event.kind,)
-    for path, text in texts(told_of):
-        yield (*before, *path), text
+    In the item as we tell it at its end, it would stand elsewhere than its events have said.
+    """
+    if key[1] != sum(holder == key[0] for holder, _ in given.parts):
+        raise UpstreamGarbageError("The answer leaves a part of an item out.")

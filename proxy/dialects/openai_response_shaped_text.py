@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # The lists of texts that an item may have, and the members of each that are text.
 HOLDERS = ("summary", "content")
 LEAVES = ("text", "refusal")
+MAX_CHUNKS = 1_000
 PartKey = tuple[str, int]
 
 
@@ -31,17 +32,26 @@ class Piece:
     """A text while it is being given.
 
     seen:   characters that the provider has sent
-    chunks: what the client got of them
+    chunks: what the client got of them; the first `joined` are long ones
     """
 
     seen: int = 0
     chunks: list[str] = field(default_factory=list)
+    joined: int = 0
+
+    def add(self, text: str) -> None:
+        """Add what the client got; many small strings would weigh more than their text."""
+        self.chunks.append(text)
+        if len(self.chunks) - self.joined == MAX_CHUNKS:
+            self.chunks[self.joined :] = ["".join(self.chunks[self.joined :])]
+            self.joined += 1
 
     @property
     def given(self) -> str:
         """What the client got, as one."""
         if len(self.chunks) > 1:
             self.chunks[:] = ["".join(self.chunks)]
+            self.joined = 1
         return self.chunks[0] if self.chunks else ""
 
 
@@ -136,7 +146,7 @@ class Trim:
         if piece is None:
             piece = given.pieces[path] = Piece()
         piece.seen += len(text)
-        piece.chunks.append(allowed)
+        piece.add(allowed)
         self._size += len(allowed)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
@@ -157,7 +167,7 @@ class Trim:
             for index, part in enumerate(parts if isinstance(parts, list) else ()):
                 if isinstance(part, dict):
                     changed = self.fit_part(given, (holder, index), part) or changed
-        return changed
+        return drop_unknown(item) or changed
 
     def fit_part(self, given: Given, key: PartKey, part: Told) -> bool:
         """Cut a part's text, and what belongs to it; return whether it was changed."""
@@ -181,6 +191,7 @@ class Trim:
         Where the ration is spent in it, what comes after is left out.
         """
         kept: list[Told] = []
+        places: set[int] = set()
         # A copy that some servers add for convenience.
         changed = response.pop("output_text", None) is not None
         output = items_of(response)
@@ -196,6 +207,10 @@ class Trim:
                 )
                 if given is None:
                     break
+            if given.place in places:
+                changed = True  # the same item again, by its id
+                continue
+            places.add(given.place)
             if given.whole is None:
                 changed = self.fit(given, item) or changed
                 given.item = item
@@ -238,6 +253,22 @@ class Trim:
         if response.get("completed_at"):
             ended["completed_at"] = None
         return response | ended
+
+
+def drop_unknown(item: Told) -> bool:
+    """Take out what says something at a place that is not known, and so would not be cut."""
+    changed = False
+    for holder in HOLDERS:
+        parts = item.get(holder)
+        if isinstance(parts, list) and not all(isinstance(part, dict) for part in parts):
+            item[holder] = [part for part in parts if isinstance(part, dict)]
+            changed = True
+    said = {str(path[0]) for path, text in texts(item) if text}
+    for name in said:
+        if name not in HOLDERS or not isinstance(item[name], list):
+            del item[name]
+            changed = True
+    return changed
 
 
 def ended_item(given: Given) -> Told:

@@ -18,6 +18,7 @@ from proxy.dialects.draft import Draft, lower_effort
 from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_fields import flag, integer, model_of, positive, string, wrong_type
+from proxy.dialects.openai_knobs import features_of, refuse_other_models
 from proxy.dialects.openai_prompt import tokens_of
 from proxy.dialects.openai_response_json import ResponseJsonReader
 from proxy.dialects.openai_response_prompt import read_prompt
@@ -44,6 +45,14 @@ NAME = "openai.responses"
 MAX_EFFORT = 32
 # The least cap that the provider takes.
 LEAST_CAP = 16
+# OpenAI has only the first; other servers heed what they heed elsewhere.
+STRIPPED = {
+    "logprobs": ("top_logprobs", "n_probs"),
+    "logit_bias": ("logit_bias", "allowed_token_ids"),
+    "prompt_logprobs": ("prompt_logprobs",),
+    "seed": ("seed",),
+    "echo": ("echo",),
+}
 LOGPROBS = "message.output_text.logprobs"
 SEALED = "reasoning.encrypted_content"
 
@@ -52,6 +61,7 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
     """Return the facts of a request for a response; raises RequestError and nothing else."""
     asked = parse_object(body)
     model = model_of(asked)
+    refuse_other_models(asked)
     rules = rules_of(model)
     stream = flag(asked, "stream")
     background = flag(asked, "background")
@@ -71,13 +81,15 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
         if used:
             features.add(name)
     text = prompt.text()
+    # What goes on unwatched is paid as reserved until somebody reads it to its end.
+    reserved = rules.max_output_tokens if background else rules.reserve_output_tokens
     return (
         RequestFacts(
             dialect=NAME,
             model=model,
             stream=stream,
             prompt_tokens=tokens_of(prompt, text, rules.counter),
-            output_tokens=min(cap or rules.reserve_output_tokens, rules.max_output_tokens),
+            output_tokens=min(cap or reserved, rules.max_output_tokens),
             output_capped=cap > 0,
             reasoning=reasoning,
             features=frozenset(features),
@@ -94,10 +106,12 @@ def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:
     if shape.body_empty:
         return Forwarded(body)
     draft = Draft(body)
+    for what in sorted(shape.strip):
+        draft.strip(STRIPPED.get(what, ()), what)
     if "logprobs" in shape.strip:
-        draft.strip(("top_logprobs",), "logprobs")
         _strip_include(draft)
-    draft.clamp("top_logprobs", shape.top_logprobs)
+    for name in ("top_logprobs", "n_probs", "prompt_logprobs"):
+        draft.clamp(name, shape.top_logprobs, "top_logprobs")
     draft.clamp_temperature(shape)
     _shape_reasoning(draft, facts, shape)
     if shape.output_tokens is not None:
@@ -181,6 +195,9 @@ def _features(asked: dict[str, object]) -> set[str]:
         features.add("top_logprobs")
     if SEALED in included:
         features.add("encrypted_reasoning")
+    features.update(features_of(asked))
+    features.update(name for name in ("logit_bias", "stop", "echo") if asked.get(name))
+    features.update(name for name in ("prompt_logprobs", "seed") if asked.get(name) is not None)
     return features
 
 
@@ -224,6 +241,11 @@ def _shape_reasoning(draft: Draft, facts: RequestFacts, shape: Shape) -> None:
     if lower is not None:
         text = splice.set_member(text, "effort", orjson.dumps(lower))
         draft.note("clamp", "effort", reasoning["effort"], lower)
+    mode = reasoning.get("mode")
+    if shape.effort and mode not in (None, "standard"):
+        # A mode that thinks more often is more of it at any effort.
+        text = splice.remove_member(text, "mode")
+        draft.note("clamp", "effort", mode, "standard")
     if text != before:
         draft.set("reasoning", orjson.Fragment(text))
         draft.asked["reasoning"] = orjson.loads(text)

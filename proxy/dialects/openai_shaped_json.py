@@ -41,7 +41,7 @@ class ShapedJsonReader:
         self._facts = facts
         self._trim = Trim(form, shape, counter, streamed=False)
         self._most = most_choices(facts, shape)
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
         self._size = 0
         self._reported: Reported = NO_USAGE
         self._finished: dict[int, str] = {}
@@ -80,14 +80,14 @@ class ShapedJsonReader:
         self._size += len(chunk)
         if self._size > MAX_JSON:
             raise UpstreamGarbageError("The answer is too large.")
-        self._kept.append(chunk)
+        self._kept += chunk
         return b""
 
     def end(self) -> bytes:
         """Return the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        whole = b"".join(self._kept)
+        whole = bytes(self._kept)
         body = parse_answer(whole)
         self._errored = bool(body.get("error"))
         self._reported = merge_usage(NO_USAGE, body.get("usage"))
@@ -101,7 +101,7 @@ class ShapedJsonReader:
         return b""
 
     def _shape(self, body: dict[str, object]) -> bool:
-        changed = self._trim.strip(body)
+        changed = self._trim.answer(body)
         kept = []
         found = list(indexed(body.get("choices")))
         for index, choice in found:

@@ -56,7 +56,7 @@ class ChunkShaper:
 
     def shape(self, chunk: dict[str, Any]) -> bool:
         """Apply the shape; return whether the chunk changed. Raises UpstreamGarbageError."""
-        changed = self._trim.strip(chunk)
+        changed = self._trim.answer(chunk)
         choices = chunk.get("choices")
         if not choices:
             return changed

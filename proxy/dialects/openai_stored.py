@@ -14,7 +14,7 @@ from proxy.core.facts import RequestFacts
 from proxy.dialects.base import Forwarded
 from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
-from proxy.dialects.openai_responses import reader_of
+from proxy.dialects.openai_responses import LOGPROBS, SEALED, reader_of
 from proxy.dialects.ratelimit_headers import headers
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["NAME", "answer", "error", "forward", "headers", "read", "refuse"]
 
 NAME = "openai.stored"
+# What may be asked for when reading that could have been when making it.
+_INCLUDED = {LOGPROBS: "logprobs", SEALED: "encrypted_reasoning"}
 _TRUE, _FALSE = frozenset({"true", "1"}), frozenset({"false", "0", ""})
 
 
@@ -36,14 +38,19 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
     if body:
         raise RequestError("This request takes no body.")
     stream = False
+    features: set[str] = set()
     for name, value in call.query:
+        if name in ("include", "include[]"):
+            features.update(_INCLUDED[each] for each in value.split(",") if each in _INCLUDED)
         if name != "stream":
             continue
         if value.lower() not in _TRUE | _FALSE:
             raise RequestError("Invalid 'stream': expected a boolean.", param="stream")
         # Two servers may heed different ones of two: what could be a stream is one.
         stream = stream or value.lower() in _TRUE
-    return (RequestFacts(NAME, stream=stream, references=(call.object,)),)
+    return (
+        RequestFacts(NAME, stream=stream, features=frozenset(features), references=(call.object,)),
+    )
 
 
 def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:  # noqa: ARG001

@@ -28,11 +28,32 @@ if TYPE_CHECKING:
     from proxy.core.shape import Shape
     from proxy.dialects.tokens import Tally
 
-REASONING = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
+REASONING = (
+    "reasoning_content", "reasoning", "reasoning_details", "reasoning_text", "thinking",
+    "thinking_blocks", "thoughts",
+)  # fmt: skip
 _THOUGHTS = frozenset({"thinking", "reasoning"})  # types of parts
 _TEXTS = ("reasoning_content", "reasoning", "content", "refusal")
 _KNOWN = frozenset({*_TEXTS, "role", "tool_calls", "function_call", "audio", "annotations"})
 _SHADOWS = ("logprobs", "token_ids")
+# What says a choice, in the one format or the other; some servers send two of them.
+_SAYINGS = frozenset({"delta", "message", "text"})
+# Members of a choice, and of the answer around it, that do not say its text.
+_OF_CHOICE = frozenset(
+    {
+        "content_filter_result", "content_filter_results", "error", "finish_reason", "index",
+        "logprobs", "matched_stop", "native_finish_reason", "prompt_logprobs", "prompt_token_ids",
+        "seed", "stop_reason", "token_ids", *_SAYINGS,
+    }
+)  # fmt: skip
+_OF_ANSWER = frozenset(
+    {
+        "choices", "citations", "created", "error", "id", "kv_transfer_params", "metadata", "model",
+        "moderation", "object", "obfuscation", "prompt_filter_results", "prompt_logprobs",
+        "prompt_token_ids", "provider", "request_id", "search_results", "service_tier",
+        "system_fingerprint", "timings", "tool_choice", "tools", "usage", "x_groq",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +106,15 @@ class Trim:
                 changed = True
         return changed
 
+    def answer(self, holder: dict[str, Any]) -> bool:
+        """Leave of a chunk or body what its frame may have; return whether it changed."""
+        changed = self.strip(holder)
+        return self._unknown(holder, _OF_ANSWER) or changed
+
     def choice(self, index: int, choice: dict[str, Any], member: str) -> bool:
         """Apply the shape to a choice; return whether it changed. Raises UpstreamGarbageError."""
-        said = self._form.trim(self, index, choice, member)
+        again = self._again(choice, member)
+        said = self._form.trim(self, index, choice, member) or again
         changed = self.strip(choice) or said
         if said or ((self._hides or self.limited) and not _visible(choice.get(member))):
             for name in _SHADOWS:
@@ -95,6 +122,25 @@ class Trim:
                     choice[name] = None
                     changed = True
         return changed
+
+    def _again(self, choice: dict[str, Any], member: str) -> bool:
+        """Take out what may say a choice a second time."""
+        if not (self._hides or self.limited):
+            return False
+        hidden = self.hide(choice)
+        twice = [name for name in _SAYINGS if name != member and name in choice]
+        for name in twice:
+            del choice[name]
+        return self._unknown(choice, _OF_CHOICE) or hidden or bool(twice)
+
+    def _unknown(self, holder: dict[str, Any], known: frozenset[str]) -> bool:
+        """Take out what is not known where it may say a text again: under a ration."""
+        if not self.limited or holder.keys() <= known:
+            return False
+        unknown = [name for name in holder if name not in known and any(leaves(holder[name]))]
+        for name in unknown:
+            del holder[name]
+        return bool(unknown)
 
     def text(self, holder: dict[str, Any], name: str, index: int) -> bool:
         """Cut a text, or drop what consists of several, to what may be given."""
@@ -228,8 +274,11 @@ def _is_json(text: object) -> bool:
 
 def _trim_audio(trim: Trim, index: int, said: dict[str, Any]) -> bool:
     audio = said.get("audio")
-    if not isinstance(audio, dict) or not isinstance(audio.get("transcript"), str):
+    if not isinstance(audio, dict):
         return False
+    if not isinstance(audio.get("transcript"), str):
+        # Sound alone cannot be counted, and would go on where the words must end.
+        return trim.limited and audio.pop("data", None) is not None
     if not trim.text(audio, "transcript", index):
         return False
     del said["audio"]  # the sound would say the rest

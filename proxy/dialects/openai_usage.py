@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from proxy.core.errors import UpstreamGarbageError
+from proxy.dialects.openai_fields import dumped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,10 @@ def numbered_calls(calls: object) -> Iterator[tuple[int, dict[str, object]]]:
 def call_pieces(
     thread: tuple[object, ...], call: dict[str, object]
 ) -> Iterator[tuple[tuple[object, ...], str]]:
-    """Yield the texts of a tool call with their threads."""
+    """Yield the texts of a tool call with their threads; of what is no text, its JSON.
+
+    Raises UpstreamGarbageError where that is nested too deeply.
+    """
     for kind in ("function", "custom"):
         inner = call.get(kind)
         if isinstance(inner, dict):
@@ -133,6 +137,9 @@ def call_pieces(
                 text = inner.get(name)
                 if isinstance(text, str):
                     yield (*thread, name), text
+                elif isinstance(text, dict | list):
+                    # Some servers send arguments as what they mean.
+                    yield (*thread, name), dumped(text).decode()
 
 
 def leaves(value: object) -> Iterator[str]:

@@ -59,12 +59,8 @@ def set_member(text: bytes, name: str, value: bytes) -> bytes:
     >>> set_member(b'{ }', "a", b"true")
     b'{"a":true }'
     """
-    found = [member for member in members(text) if member.name == name]
-    if not found:
-        return add_member(text, name, value)
-    for member in reversed(found):
-        text = text[: member.value] + value + text[member.end :]
-    return text
+    spans = [(member.value, member.end) for member in members(text) if member.name == name]
+    return _replaced(text, spans, value) if spans else add_member(text, name, value)
 
 
 def add_member(text: bytes, name: str, value: bytes) -> bytes:
@@ -79,21 +75,31 @@ def remove_member(text: bytes, name: str) -> bytes:
 
     >>> remove_member(b'{"a": 1, "b":2, "c":3}', "b")
     b'{"a": 1, "c":3}'
+    >>> remove_member(b'{"b": 1, "b":2, "c":3, "b":4}', "b")
+    b'{"c":3}'
     """
     found = list(members(text))
+    spans = []
+    followed = False  # by a member that stays
     for index in range(len(found) - 1, -1, -1):
         member = found[index]
         if member.name != name:
-            continue
-        if index + 1 < len(found):
-            start, end = member.start, found[index + 1].start
-        elif index > 0:
-            start, end = found[index - 1].end, member.end
+            followed = True
+        elif followed:
+            spans.append((member.start, found[index + 1].start))
         else:
-            start, end = member.start, member.end
-        text = text[:start] + text[end:]
-        del found[index]
-    return text
+            spans.append((found[index - 1].end if index else member.start, member.end))
+    return _replaced(text, spans[::-1], b"") if spans else text
+
+
+def _replaced(text: bytes, spans: list[tuple[int, int]], value: bytes) -> bytes:
+    """Return the text with `value` for each of some spans, which come in order."""
+    parts: list[bytes] = []
+    position = 0
+    for start, end in spans:
+        parts += (text[position:start], value)
+        position = end
+    return b"".join((*parts, text[position:]))
 
 
 def _skip(text: bytes, position: int) -> int:

@@ -132,6 +132,9 @@ def with_data(event: bytes, data: bytes) -> bytes:
         elif not said:
             kept.extend(b"data: " + part + eol for part in data.split(b"\n"))
             said = True
+        elif kept[-1].endswith(b"\r"):
+            # Or the LF that follows this line would make one line's end of both.
+            kept[-1] = kept[-1][:-1] + eol
     kept.append(event[position:])
     return b"".join(kept)
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
 GZIP_WINDOW: Final = 31  # zlib's code for "gzip framing only"
+CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([^\";\s]*)", re.IGNORECASE)
+WEBSOCKET: Final = "websocket"
 HOST: Final = re.compile(r"[A-Za-z0-9._~%\-]+(:\d{1,5})?|\[[0-9A-Fa-f:.]+\](:\d{1,5})?")
 
 
@@ -23,7 +25,8 @@ def check_head(request: BaseRequest) -> None:
     """Refuse heads that two parsers could read differently.
 
     Raises RequestError for an absolute-form target, a missing, repeated or odd Host, a transfer
-    coding other than chunked, a body on GET, and protocol upgrades.
+    coding other than chunked, a character set other than UTF-8, a body on GET, and protocol
+    upgrades.
     """
     if not request.raw_path.startswith("/"):
         raise RequestError("The request target must be a path, such as /v1/chat/completions.")
@@ -34,8 +37,12 @@ def check_head(request: BaseRequest) -> None:
     codings = headers.getall(hdrs.TRANSFER_ENCODING, [])
     if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
         raise RequestError("The only transfer coding served is 'chunked'.")
-    if hdrs.UPGRADE in headers:
-        raise RequestError("Protocol upgrades (WebSocket included) are not served here.")
+    charsets = CHARSET.findall(headers.get(hdrs.CONTENT_TYPE, ""))
+    if any(charset.lower() not in {"utf-8", "utf8"} for charset in charsets):
+        raise RequestError("The only character set served is UTF-8.")
+    if headers.get(hdrs.UPGRADE, WEBSOCKET).strip().lower() != WEBSOCKET:
+        # That to WebSocket is refused by the routes, with the reason.
+        raise RequestError("Protocol upgrades are not served here.")
     if request.method in {"GET", "HEAD"} and (request.body_exists or codings):
         raise RequestError(f"A {request.method} request has no body here.")
 

@@ -96,7 +96,9 @@ class Exchange:
             # Reported usage is the whole exchange, also where the client left just after it.
             prompt = usage.reported_prompt
             self.prompt = self.plan.prompt if prompt is None else prompt
-            self.output = max(usage.reported_output, usage.relayed if how != "complete" else 0)
+            # None at all, where there was text, was said before there was any.
+            believed = how == "complete" and usage.reported_output > 0
+            self.output = max(usage.reported_output, 0 if believed else usage.relayed)
             self.cached = min(usage.reported_cached or 0, self.prompt)
         else:
             prompt = usage.reported_prompt

@@ -10,7 +10,7 @@ from proxy.core.errors import ObjectUnknownError, StoreUnavailableError
 from proxy.core.stored import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from proxy.core.facts import RequestFacts, Usage
     from proxy.core.principal import Principal
@@ -83,6 +83,11 @@ class Ownership:
                 self.metrics.unclaimed.inc()
 
         return claim
+
+    async def drop(self, identities: Sequence[str]) -> None:
+        """Make objects nobody's: they are not read any more."""
+        for identity in identities:
+            await self.objects.forget(identity)
 
     async def settle(self, exchange: Exchange, call: Call, usage: Usage) -> None:
         """Settle what a finished background answer had reserved, once; forget what was deleted.

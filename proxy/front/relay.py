@@ -11,7 +11,7 @@ from aiohttp.web import Response, StreamResponse
 from proxy.core.errors import UpstreamError, UpstreamGarbageError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from aiohttp.web import BaseRequest
 
@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 SPILL = 1_048_576
 EVENT_STREAM = "text/event-stream"
+
+
+def streams(headers: Mapping[str, str]) -> bool:
+    """Return whether an answer says that it is a stream of events."""
+    return headers.get("content-type", "").lstrip().lower().startswith(EVENT_STREAM)
 
 
 @dataclass(slots=True)
@@ -65,6 +70,8 @@ async def relay_whole(
         size += len(piece)
         if size > SPILL:
             return pieces
+        if reader.cut:
+            break  # a stream that came under another name; leaving the context ends it
     pieces.append(reader.end())
     if reader.objects:
         await passage.claim(reader)
@@ -86,7 +93,7 @@ async def relay_stream(
     after the client was told. ConnectionError: the client left.
     """
     response = StreamResponse(status=answer.status, headers=headers)
-    if headers.get("content-type", "").startswith(EVENT_STREAM):
+    if streams(headers):
         headers.setdefault(hdrs.CACHE_CONTROL, "no-cache")
     await response.prepare(request)
     try:

@@ -11,7 +11,7 @@ from aiohttp.web import Response
 from proxy.core.errors import UpstreamError
 from proxy.core.facts import Usage
 from proxy.front.ownership import BACKGROUND
-from proxy.front.relay import EVENT_STREAM, Passage, relay_stream, relay_whole
+from proxy.front.relay import Passage, relay_stream, relay_whole, streams
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,10 +84,12 @@ class Service:
         passage = Passage(record, claim, ended)
         try:
             before: Sequence[bytes] = ()
-            if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
+            if not streams(answer.headers):
                 whole = await relay_whole(answer, reader, headers, passage)
                 if isinstance(whole, Response):
-                    how = "error" if reader.errored or _refused(answer) else "complete"
+                    # What says something was served, whatever its head says.
+                    refused = _refused(answer) and not reader.usage.relayed
+                    how = "error" if reader.errored or refused else "complete"
                     self._end(served, reader, how, reader.usage, billed=how == "complete")
                     return whole
                 before = whole
@@ -102,6 +104,10 @@ class Service:
             # Who left before the head came was given nothing; the prompt was read all the same.
             relayed = reader.usage if exchange.begun else Usage()
             self._end(served, reader, "abandoned", relayed, billed=True)
+            if reader.objects and not served.background and not reader.complete:
+                # Paid as far as it was relayed: a model API that has made it to its end all the
+                # same must not give the rest to who reads it later.
+                self.chores.start(self.ownership.drop(reader.objects))
             raise
         finally:
             record.finish_reasons = list(reader.finish_reasons)

@@ -124,7 +124,7 @@ def test_the_output_is_capped_by_the_client_or_the_model(fields, tokens, capped)
         (
             {
                 "messages": [
-                    {"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}
+                    {"role": "user", "content": [{"type": "file", "file": {"file_data": "f"}}]}
                 ]
             },
             {"files"},
@@ -175,7 +175,6 @@ def test_every_part_of_the_prompt_is_counted_as_the_stand_in_counts():
         ({"type": "input_audio", "input_audio": {"data": "A" * 10_000}}, 10),
         ({"type": "file", "file": {"file_data": "A" * 5_000}}, 1_000),
         ({"type": "file", "file": {"file_data": "A" * 5_000_000}}, 128_000),
-        ({"type": "file", "file": {"file_id": "f"}}, 4_000),
     ],
 )
 def test_media_have_flat_prices(part, more):

@@ -263,7 +263,7 @@ def test_a_shape_changes_the_request_and_says_so(shape, fields, sent, changes):
 
 
 def test_only_the_members_that_change_are_written_anew():
-    body = b'{"model": "m","reasoning": { "mode" : "pro", "effort" :"high" }, "input":"x" , "new":[1.0e2 ]}'
+    body = b'{"model": "m","reasoning": { "mode" : "standard", "effort" :"high" }, "input":"x" , "new":[1.0e2 ]}'
     (facts,) = openai_responses.read(body, lambda _: WORDS, CALL)
     sent = openai_responses.forward(body, facts, Shape(("p/s",), effort="low"))
     assert sent.body == body.replace(b'"high"', b'"low"')

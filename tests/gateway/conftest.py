@@ -190,6 +190,9 @@ class Gateway:
         return [one for one in found if one["dialect"] == "openai.chat"] if chat else found
 
     def record(self, decision: str) -> dict:
+        """Return the record of a decision, named by its id or by the whole header."""
+        decision = decision.partition(";")[0]
+
         def look():
             return [one for one in self.records(chat=False) if one["id"] == decision]
 
@@ -329,11 +332,12 @@ def started_once(tmp_path_factory, standin):
     """Return how to start a Weir that a module shares; `with started_once(free="...")`."""
 
     @contextmanager
-    def started(*, flags: dict | None = None, **texts: str):
+    def started(*, upstream: str = "", flags: dict | None = None, **texts: str):
         place = tmp_path_factory.mktemp("once")
         gateway = Gateway(
-            place / "home", write(place / "policies", **texts), f"{standin.url}/v1", **(flags or {})
-        )
+            place / "home", write(place / "policies", **texts), upstream or f"{standin.url}/v1",
+            **(flags or {}),
+        )  # fmt: skip
         try:
             yield gateway
         finally:

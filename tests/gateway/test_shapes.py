@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
+import urllib.request
 
 import pydantic
 import pytest
@@ -125,6 +128,13 @@ def test_a_shaped_answer_is_what_asking_for_less_would_have_given(
     assert plan != "slow" or took > 0.3
 
 
+@pytest.mark.parametrize("plan", SHAPES)
+def test_an_embedding_has_nothing_to_shape(shaping, keys, standin, plan):
+    asked = {"model": "standin", "input": ["the sea and the tides", "a ship"]}
+    with shaping.client(keys[plan]) as through, standin.client() as direct:
+        assert plain(through.embeddings.create(**asked)) == plain(direct.embeddings.create(**asked))
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
 def test_reasoning_that_a_server_shows_in_chat_is_hidden(shaping, keys, standin, stream):
     asked = chat(messages=[{"role": "user", "content": REASON}])
@@ -200,6 +210,47 @@ def test_a_truncated_whole_answer_gives_ten_tokens(shaping, keys, standin, name)
     distinct = [word for word in dict.fromkeys(words_of(given)) if word in theirs]
     assert len(distinct) <= 10, distinct
     assert any(f"'{end}'" in str(given) for end in ENDS)
+
+
+def test_every_byte_that_crossed_the_wire_holds_ten_tokens_of_the_answer(shaping, keys, standin):
+    """Not as an SDK reads it: as it came, with all that an SDK does not look at."""
+    doors = {
+        "/v1/chat/completions": {"messages": ASK},
+        "/v1/completions": {"prompt": SAY, "max_tokens": 200},
+        "/v1/responses": {"input": f"{SAY} Wire."},
+        "/v1/messages": {"messages": ASK, "max_tokens": 200},
+    }
+    for path, body in doors.items():
+        for stream in (False, True):
+            asked = {"model": "standin", "stream": stream, **body}
+            given = wire(shaping.url, path, asked, keys["cut"])
+            whole = wire(standin.url, path, asked, "none")
+            # Of the words that the frame and the question do not have themselves.
+            frame = wire(standin.url, path, {**asked, **_asking_less(path)}, "none")
+            words = {word for word in WORDS if word not in SAY.lower()}
+            said = {word for word in words if _has(whole, word)} - {
+                word for word in words if _has(frame, word)
+            }
+            assert len(said) > 15
+            assert len({word for word in said if _has(given, word)}) <= 10, (path, stream)
+
+
+def wire(url: str, path: str, body: dict, secret: str) -> str:
+    headers = {"authorization": f"Bearer {secret}", "anthropic-version": "2023-06-01"}
+    request = urllib.request.Request(
+        url + path, json.dumps(body).encode(), {**headers, "content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return answer.read().decode()
+
+
+def _asking_less(path: str) -> dict:
+    name = "max_output_tokens" if path == "/v1/responses" else "max_tokens"
+    return {name: 1}
+
+
+def _has(text: str, word: str) -> bool:
+    return re.search(rf"\b{word}\b", text) is not None
 
 
 def test_what_was_truncated_is_not_read_whole_later(shaping, keys, standin):
