@@ -5,13 +5,14 @@ PYTHON ?=
 ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+FUZZ := .venv-fuzz
 
 # The stamp carries the lock's digest: another lock is another stamp, and so a new environment.
 DIGEST := $(shell { sha256sum requirements.lock 2>/dev/null || shasum -a 256 requirements.lock; } | cut -c1-16)
 STAMP := $(VENV)/.stamp-$(DIGEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check bench bench-streams lock clean
+.PHONY: help venv serve test check bench bench-streams fuzz lock clean
 
 help:
 	@echo 'make serve   start Weir on 127.0.0.1:8080 with a stand-in model and a demo key'
@@ -19,6 +20,7 @@ help:
 	@echo 'make check   format, lint, types, import contracts, tests with coverage, policy cases'
 	@echo 'make bench   cost and latency of Weir beside a bare proxy'
 	@echo 'make bench-streams   cost of a streamed chunk, bare, through Weir and under each shape'
+	@echo 'make fuzz    let a coverage-guided fuzzer loose on the readers, ten minutes each'
 	@echo 'make lock    write requirements.lock again from pyproject.toml'
 	@echo 'make clean   remove the environment and all caches, but not the state in .weir'
 
@@ -49,10 +51,17 @@ bench: $(STAMP)
 bench-streams: $(STAMP)
 	@$(BIN)/python bench/streams.py $(ARGS)
 
+# The fuzzer has an environment of its own: it instruments what it imports, and has no other use.
+fuzz: $(STAMP) $(FUZZ)/.stamp
+	@$(BIN)/python bench/fuzz/run.py --python $(FUZZ)/bin/python $(ARGS)
+
+$(FUZZ)/.stamp: bench/fuzz/requirements.lock
+	@PYTHON='$(PYTHON)' sh .ci/venv '$(FUZZ)' '$@' '$<'
+
 lock:
 	@PYTHON='$(PYTHON)' sh .ci/lock requirements.lock
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache \
+	rm -rf $(VENV) $(FUZZ) build dist *.egg-info .coverage .coverage.* .hypothesis .import_linter_cache \
 		.mypy_cache .pytest_cache .ruff_cache
 	find proxy tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -20,6 +20,7 @@ FEATURES = frozenset(
         "prediction",
         "prefill",  # the client wrote the beginning of the answer
         "previous_response",
+        "priority",  # an answer sooner, for more money
         "prompt_logprobs",
         "reasoning",  # reasoning was asked for
         "reasoning_text",  # and is to be shown, in full or as a summary

@@ -149,6 +149,8 @@ def _features(asked: dict[str, object]) -> set[str]:
     kinds = {str(tool.get("type") or "custom") for tool in tools if isinstance(tool, dict)}
     if kinds - {"custom"} or list_of(asked, "mcp_servers"):
         features.add("server_tools")
+    if asked.get("speed") not in (None, "standard"):
+        features.add("priority")
     if list_of(asked, "stop_sequences"):
         features.add("stop")
     if object_of(asked, "output_config").get("format") or asked.get("output_format"):

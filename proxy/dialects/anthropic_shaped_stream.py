@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Said = dict[str, object]
 # Events whose thinking is hidden piece by piece.
 _BLOCKS = frozenset({"content_block_delta", "content_block_start"})
+_THOUGHTS = ("thinking",)
+_TEXTS = ("text", "thinking", "partial_json")
 
 
 class Shaper:
@@ -59,18 +61,18 @@ class Shaper:
         kind: of the event, '' where it has none
         said: its data, which may be changed
         """
-        if self._hide and kind not in _BLOCKS and _shows_thinking(said):
+        if self._hide and kind not in _BLOCKS and _says(said, _THOUGHTS):
             return b""  # under a type that is none: an SDK may go by the event's name
         if kind == "content_block_delta":
             out = self._delta(event, said)
         elif kind == "content_block_start":
             before = self._release()  # of a server that does not say where blocks stop
             out = before if self._ration.spent else before + self._start(event, said)
-        elif kind == "content_block_stop":
+        elif kind == "content_block_stop" and not _says(said, _TEXTS):
             out = self._stop(event, said)
         elif kind == "message_start":
             out = self._message(event, said)
-        elif kind in QUIET:
+        elif kind in QUIET and not _says(said, _TEXTS):
             before = b"" if kind in {"ping", "error"} else self._release()
             out = before if self._ration.spent else before + event
         else:
@@ -234,6 +236,7 @@ class _Held:
         return [(thread, "".join(pieces)) for thread, pieces in self._pieces.items()]
 
 
-def _shows_thinking(said: Said) -> bool:
+def _says(said: Said, names: tuple[str, ...]) -> bool:
+    """Return whether an event brings such members of a block."""
     parts = (said.get("delta"), said.get("content_block"))
-    return any(isinstance(part, dict) and part.get("thinking") for part in parts)
+    return any(isinstance(part, dict) and any(map(part.get, names)) for part in parts)

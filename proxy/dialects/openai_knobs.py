@@ -39,6 +39,8 @@ _FEATURES = (
     ("thinking_token_budget", "reasoning"),
 )
 _THINKS = ("enable_thinking", "thinking")
+# Tiers that cost no more than the price in the models file; one that is not known may.
+_ORDINARY = (None, "auto", "default", "standard", "flex")
 _OTHER_MODELS = ("models", "fallbacks")
 
 
@@ -47,6 +49,8 @@ def features_of(asked: dict[str, object]) -> Iterator[str]:
     for name, feature in _FEATURES:
         if asked.get(name):
             yield feature
+    if asked.get("service_tier") not in _ORDINARY:
+        yield "priority"
     reasoning, thinking = asked.get("reasoning"), asked.get("thinking")
     template = asked.get("chat_template_kwargs")
     if (

@@ -25,10 +25,7 @@ VERSION = 1
 
 
 def reservation(plan: Plan, charged: Charged) -> bytes:
-    """Return what was taken and can be corrected, as JSON.
-
-    Concurrency slots are not in it: they come back when the request ends, or by themselves.
-    """
+    """Return what was taken and can be corrected or given back, as JSON."""
     return orjson.dumps(
         {
             "v": VERSION,
@@ -41,11 +38,12 @@ def reservation(plan: Plan, charged: Charged) -> bytes:
                     "unit": limit.unit.value,
                     "cost": charge.cost,
                     "mark": receipt.mark,
+                    "token": charge.token if isinstance(charge.bucket, Lease) else "",
                 }
                 for limit, charge, receipt in zip(
                     plan.limits, plan.charges, charged.receipts, strict=True
                 )
-                if receipt.taken and not isinstance(charge.bucket, Lease | Distinct)
+                if receipt.taken and not isinstance(charge.bucket, Distinct)
             ],
         }
     )
@@ -56,6 +54,7 @@ def settle_reservation(
 ) -> list[Settlement]:
     """Return the corrections that make a reservation what the answer really took.
 
+    Concurrency slots that are still held are given back.
     model: with the prices in force now. ValueError for bytes that are no reservation.
     """
     told = orjson.loads(reservation)
@@ -68,7 +67,7 @@ def settle_reservation(
     settlements = []
     for unit, charge, mark in found:
         delta = cost(unit, prompt, output, model, cached) - charge.cost
-        if delta:
+        if delta or isinstance(charge.bucket, Lease):
             settlements.append(Settlement(charge, delta, mark))
     return settlements
 
@@ -76,8 +75,12 @@ def settle_reservation(
 def _read(told: dict[str, object]) -> tuple[Unit, Charge, int]:
     """Return a charge as it was written; KeyError, TypeError, ValueError for anything else."""
     charge = Charge(
-        _text(told["tag"]), _text(told["key"]), _bucket(told), _number(told["cost"])
-    )  # fmt: skip
+        _text(told["tag"]),
+        _text(told["key"]),
+        _bucket(told),
+        _number(told["cost"]),
+        token=_text(told["token"]),
+    )
     return Unit(_text(told["unit"])), charge, _number(told["mark"])
 
 
@@ -93,6 +96,8 @@ def _bucket(told: dict[str, object]) -> Bucket:
             return Budget(amount, Window(_text(numbers["window"])))
         case "rolling":
             return Rolling(amount, _number(numbers["period"]))
+        case "lease":
+            return Lease(amount, _number(numbers["hold"]))
         case "exposure":
             return Exposure(amount, _number(numbers["half_life"]))
     raise ValueError("no kind of bucket that can be corrected")

@@ -15,18 +15,26 @@ if TYPE_CHECKING:
 
 
 def settle(
-    plan: Plan, charged: Charged, prompt: int, output: int, cached: int = 0
+    plan: Plan,
+    charged: Charged,
+    prompt: int,
+    output: int,
+    cached: int = 0,
+    *,
+    going_on: bool = False,
 ) -> list[Settlement]:
     """Return the corrections that make the charges what the exchange really took.
 
-    prompt, output: tokens in the end. Leases are given back; values asked for stay noted.
+    prompt, output: tokens in the end. Values asked for stay noted. Leases are given back, unless
+    the answer is still being made: then they end by themselves, or with the reservation.
     """
     settlements = []
     for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True):
         if not receipt.taken or isinstance(charge.bucket, Distinct):
             continue
         if isinstance(charge.bucket, Lease):
-            settlements.append(Settlement(charge, 0, receipt.mark))
+            if not going_on:
+                settlements.append(Settlement(charge, 0, receipt.mark))
             continue
         delta = cost(limit.unit, prompt, output, plan.model, cached) - charge.cost
         if delta:

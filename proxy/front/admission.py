@@ -147,7 +147,7 @@ class Admission:
                 # There was room, but the account's standing or a full waiting room said no.
                 settlements = engine.undo(plan, charged)
             else:
-                settlements = engine.settle(plan, charged, *spent)
+                settlements = engine.settle(plan, charged, *spent, going_on=exchange.kept)
             if settlements:
                 exchange.record.settled_at = await self.store.settle(settlements)
             return

@@ -171,7 +171,7 @@ class Handler:
     async def _delayed(self, exchange: Exchange, decision: Decision) -> Decision:
         """Let a request wait as its shape says; a crowd of them is turned away."""
         before = exchange.since()
-        waited = await self.waiting.wait(decision.shape.delay)
+        waited = await self.waiting.wait(exchange.record.account, decision.shape.delay)
         exchange.record.timings.delay = exchange.since() - before
         return decision if waited else self.admission.turn_away(exchange, decision)
 

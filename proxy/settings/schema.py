@@ -199,7 +199,8 @@ class AnswerSettings(Section):
 
     tell:         `x-weir-decision` carries the codes of what was done, `x-weir-shape` the numbers;
                   without it only the decision's id is told
-    most_waiting: requests that a worker delays at one time; one more is refused, to be tried again
+    most_waiting: requests that a worker delays at one time, of one account a quarter of that; one
+                  more is refused, to be tried again
     """
 
     tell: bool = True

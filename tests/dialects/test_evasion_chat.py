@@ -279,3 +279,11 @@ def test_every_name_of_the_effort_is_lowered():
                    chat_template_kwargs={"reasoning_effort": "high", "x": 1})  # fmt: skip
     assert told["reasoning_effort"] == told["reasoning"]["effort"] == "low"
     assert told["chat_template_kwargs"] == {"reasoning_effort": "low", "x": 1}
+
+
+@pytest.mark.parametrize(
+    ("tier", "seen"),
+    [("auto", False), ("default", False), ("flex", False), (None, False), ("priority", True), ("turbo", True)],
+)  # fmt: skip
+def test_a_tier_that_costs_more_is_a_feature(tier, seen):
+    assert ("priority" in read(service_tier=tier).features) is seen

@@ -83,6 +83,19 @@ def test_thinking_is_hidden_also_under_a_type_that_has_none(kind):
     assert b"hm" not in reader.feed(sse(start, delta))
 
 
+@pytest.mark.parametrize("kind", ["message_delta", "ping", "content_block_stop", "other"])
+def test_text_under_a_type_that_has_none_is_counted(kind):
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}  # fmt: skip
+    delta = {
+        "type": kind,
+        "index": 0,
+        "delta": {"type": "text_delta", "text": "one two three four"},
+    }
+    reader = reader_of(anthropic_messages, CUT)
+    assert b"four" not in reader.feed(sse(start, delta))
+    assert reader.usage.relayed <= 3
+
+
 def test_more_tool_calls_than_any_answer_has_are_garbage():
     chunk = {"type": "", "choices": [{"index": 0, "delta": {"tool_calls": [{}] * (MAX_CALLS + 1)}}]}
     reader = reader_of(openai_chat, CUT)

@@ -65,9 +65,18 @@ def test_undo_gives_back_only_what_was_taken(everything, charged):
 def test_a_reservation_is_settled_as_the_plan_would_be(everything, charged, used):
     answer = charged(everything, *[True] * 8)
     kept = reservation(everything, answer)
-    assert told(settle_reservation(kept, MODEL, *used)) == told(
-        each for each in settle(everything, answer, *used) if not isinstance(each.charge.bucket, Lease)
-    )  # fmt: skip
+    assert told(settle_reservation(kept, MODEL, *used)) == told(settle(everything, answer, *used))
+
+
+def test_a_slot_is_held_while_the_answer_is_being_made_and_ends_with_the_reservation(
+    limit, planned, charged
+):
+    unit, bucket = KEPT["lease"]
+    plan = planned(limit(unit=unit, bucket=bucket))
+    answer = charged(plan, True)
+    assert settle(plan, answer, 1, 1, going_on=True) == []
+    (back,) = settle_reservation(reservation(plan, answer), MODEL, 7, 9)
+    assert (back.charge, back.charge.token != "") == (plan.charges[0], True)
 
 
 @pytest.mark.parametrize("kind", CORRECTED)
@@ -78,9 +87,8 @@ def test_a_reservation_keeps_a_bucket_to_the_last_number(limit, planned, charged
     assert (settled.charge, settled.mark) == (plan.charges[0], 7)
 
 
-@pytest.mark.parametrize("kind", KEPT)
-def test_slots_and_asked_values_are_in_no_reservation(limit, planned, charged, kind):
-    unit, bucket = KEPT[kind]
+def test_asked_values_are_in_no_reservation(limit, planned, charged):
+    unit, bucket = KEPT["distinct"]
     plan = planned(limit(unit=unit, bucket=bucket))
     assert settle_reservation(reservation(plan, charged(plan, True)), MODEL, 7, 9) == []
 
@@ -92,12 +100,12 @@ def test_what_was_not_taken_is_in_no_reservation(limit, planned, charged):
 
 def test_a_reservation_holds_no_prompt(everything, charged):
     kept = orjson.loads(reservation(everything, charged(everything, *[True] * 8)))
-    assert set(kept["charges"][0]) == {"tag", "key", "kind", "bucket", "unit", "cost", "mark"}
+    assert set(kept["charges"][0]) == {"tag", "key", "kind", "bucket", "unit", "cost", "mark", "token"}
 
 
 GOOD = {
     "tag": "key:2:k1", "key": "k", "kind": "rate", "bucket": {"amount": 1, "period": 2, "burst": 3},
-    "unit": "tokens", "cost": 4, "mark": 5,
+    "unit": "tokens", "cost": 4, "mark": 5, "token": "",
 }  # fmt: skip
 
 
@@ -121,7 +129,7 @@ def test_a_reservation_may_be_read_from_what_is_written_here():
         *(
             orjson.dumps({"v": 1, "charges": [GOOD | wrong]})
             for wrong in (
-                {"unit": "apples"}, {"cost": "4"}, {"cost": True}, {"mark": None}, {"tag": 1},
+                {"unit": "apples"}, {"cost": "4"}, {"cost": True}, {"mark": None}, {"tag": 1}, {"token": 7},
                 {"kind": "lease"}, {"bucket": 7}, {"bucket": {"amount": 1}},
                 {"kind": "budget", "bucket": {"amount": 1, "window": "year"}},
             )

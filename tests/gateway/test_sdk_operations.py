@@ -187,11 +187,13 @@ def test_a_background_response_is_waited_for_and_charged_what_it_took(weir, stan
         # Until somebody has read the result, what was reserved stays charged: all that the model
         # can make of it, since nobody watches.
         assert kept["usage"]["charged_output"] == kept["usage"]["estimated_output"] == 4096
+        assert weir.used(account_key, "open/streams") == 1
         while made.status in {"queued", "in_progress"}:
             made = client.responses.retrieve(made.id)
         assert (made.status, made.usage.output_tokens) == ("completed", 7)
-        left = weir.used(account_key, "open/tokens")
-        assert left == made.usage.total_tokens
+        left = made.usage.total_tokens
+        assert weir.eventually(lambda: weir.used(account_key, "open/tokens") == left)
+        assert weir.used(account_key, "open/streams") == 0
         client.responses.retrieve(made.id)
         assert weir.used(account_key, "open/tokens") == left
 
