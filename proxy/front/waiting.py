@@ -9,7 +9,7 @@ SHARE = 4  # of the room's places, one account has at most one in so many
 
 
 class WaitingRoom:
-    """At most `most` requests of a worker wait at one time, and of one account a quarter of that."""
+    """At most `most` requests of a worker wait at one time, a quarter of them of one account."""
 
     def __init__(self, most: int) -> None:
         self._most = most

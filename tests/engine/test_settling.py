@@ -100,7 +100,16 @@ def test_what_was_not_taken_is_in_no_reservation(limit, planned, charged):
 
 def test_a_reservation_holds_no_prompt(everything, charged):
     kept = orjson.loads(reservation(everything, charged(everything, *[True] * 8)))
-    assert set(kept["charges"][0]) == {"tag", "key", "kind", "bucket", "unit", "cost", "mark", "token"}
+    assert set(kept["charges"][0]) == {
+        "tag",
+        "key",
+        "kind",
+        "bucket",
+        "unit",
+        "cost",
+        "mark",
+        "token",
+    }
 
 
 GOOD = {
