@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import RequestError, UpstreamGarbageError
+from proxy.core.errors import RequestError
 from proxy.core.facts import RequestFacts
 from proxy.dialects.anthropic_errors import error, refuse
 from proxy.dialects.anthropic_fields import (
@@ -27,8 +27,8 @@ from proxy.dialects.anthropic_shaped_request import shaped, thinks
 from proxy.dialects.anthropic_shaped_stream import Shaper
 from proxy.dialects.anthropic_stream import StreamReader
 from proxy.dialects.base import Forwarded
-from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_prompt import tokens_of
+from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 from proxy.dialects.strict_json import parse_object
 
 if TYPE_CHECKING:
@@ -87,18 +87,9 @@ def answer(
 
     Raises UpstreamGarbageError where the content type is none that could be metered.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if status not in GOOD:
         return OpaqueReader(errored=True)
-    media = content_type.partition(";")[0].strip().lower()
-    match media:
-        case "text/event-stream":
-            stream = True
-        case "" | "text/plain" | "application/octet-stream":
-            stream = facts.stream
-        case _ if media == "application/json" or media.endswith("+json"):
-            stream = False
-        case _:
-            raise UpstreamGarbageError("The answer's content type is no message's.")
+    stream = is_stream(content_type, asked=facts.stream)
     counter, hide, most, prompt = (
         rules.counter, shape.hide_reasoning, shape.truncate, facts.prompt_tokens,
     )  # fmt: skip

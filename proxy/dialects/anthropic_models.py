@@ -8,13 +8,12 @@ from proxy.core.errors import RequestError
 from proxy.core.facts import RequestFacts
 from proxy.dialects.anthropic_errors import error, refuse
 from proxy.dialects.anthropic_limits import headers
-from proxy.dialects.base import Forwarded
-from proxy.dialects.openai_answer import OpaqueReader
+from proxy.dialects.passing import as_it_came as forward
+from proxy.dialects.passing import unread as answer
 
 if TYPE_CHECKING:
-    from proxy.core.shape import Shape
-    from proxy.dialects.base import AnswerReader, Call
-    from proxy.dialects.tokens import RulesOf, TokenRules
+    from proxy.dialects.base import Call
+    from proxy.dialects.tokens import RulesOf
 
 __all__ = ["NAME", "answer", "error", "forward", "headers", "read", "refuse"]
 
@@ -26,19 +25,3 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
     if body:
         raise RequestError("This request takes no body.")
     return (RequestFacts(NAME, metered=False),)
-
-
-def forward(body: bytes, facts: RequestFacts, shape: Shape) -> Forwarded:  # noqa: ARG001
-    """Return the body, which is empty."""
-    return Forwarded(body)
-
-
-def answer(
-    facts: RequestFacts,  # noqa: ARG001
-    rules: TokenRules,  # noqa: ARG001
-    content_type: str,  # noqa: ARG001
-    status: int,
-    shape: Shape,  # noqa: ARG001
-) -> AnswerReader:
-    """Return a reader that only passes on."""
-    return OpaqueReader(errored=not 200 <= status < 300)  # noqa: PLR2004 - HTTP's own classes

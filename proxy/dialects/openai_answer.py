@@ -1,4 +1,4 @@
-"""Readers of answers that come as one body: a JSON completion, and what is not looked at."""
+"""The reader of a completion that comes as one JSON body."""
 
 from __future__ import annotations
 
@@ -102,49 +102,3 @@ class JsonReader:
         for thread, found in enumerate(_PARTIAL.finditer(bytes(self._kept))):
             tally.add(thread, found[1].decode("utf-8", "replace"))
         return tally.tokens
-
-
-class OpaqueReader:
-    """A body that is passed on unread: errors of the provider, and routes that are not metered."""
-
-    cut = pending = False
-    objects: tuple[str, ...] = ()
-
-    __slots__ = ("_complete", "_errored")
-
-    def __init__(self, *, errored: bool) -> None:
-        self._errored = errored
-        self._complete = False
-
-    @property
-    def usage(self) -> Usage:
-        """Nothing."""
-        return Usage()
-
-    @property
-    def complete(self) -> bool:
-        """The upstream closed normally."""
-        return self._complete
-
-    @property
-    def errored(self) -> bool:
-        """The status was no good one."""
-        return self._errored
-
-    @property
-    def finish_reasons(self) -> tuple[str, ...]:
-        """None."""
-        return ()
-
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the chunk as it is."""
-        return chunk
-
-    def end(self) -> bytes:
-        """Note the end."""
-        self._complete = True
-        return b""
-
-    def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - nothing can be added
-        """Return nothing: what follows an unread body is not known."""
-        return b""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import RequestError, UpstreamGarbageError
 from proxy.core.facts import RequestFacts, Usage
 from proxy.dialects.base import Forwarded
-from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_fields import model_of, string
-from proxy.dialects.openai_reader import is_stream
 from proxy.dialects.openai_texts import texts_of
 from proxy.dialects.openai_usage import NO_USAGE, merge_usage, parse_answer
+from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 from proxy.dialects.ratelimit_headers import headers
 from proxy.dialects.strict_json import parse_object
 
@@ -69,9 +68,9 @@ def answer(
 
     Raises UpstreamGarbageError where the content type is not JSON's.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if status not in GOOD:
         return OpaqueReader(errored=True)
-    if is_stream(content_type, facts):
+    if is_stream(content_type, asked=facts.stream):
         raise UpstreamGarbageError("The answer's content type is no embedding's.")
     return EmbeddingsReader()
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import UpstreamGarbageError
-from proxy.dialects.openai_answer import JsonReader, OpaqueReader
+from proxy.dialects.openai_answer import JsonReader
 from proxy.dialects.openai_shaped_json import ShapedJsonReader
 from proxy.dialects.openai_shaped_stream import ChunkShaper
 from proxy.dialects.openai_stream import StreamReader
 from proxy.dialects.openai_usage import most_choices
+from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 
 if TYPE_CHECKING:
     from proxy.core.facts import RequestFacts
@@ -34,9 +34,9 @@ def reader_of(
 
     Raises UpstreamGarbageError where the content type is none that could be metered.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if status not in GOOD:
         return OpaqueReader(errored=True)
-    stream = is_stream(content_type, facts)
+    stream = is_stream(content_type, asked=facts.stream)
     shaped = _changes_answers(shape, facts)
     if not stream:
         if shaped:
@@ -50,20 +50,6 @@ def reader_of(
         form=form,
         shaper=shaper,
     )
-
-
-def is_stream(content_type: str, facts: RequestFacts) -> bool:
-    """Return whether an answer is a stream; raises UpstreamGarbageError where it is neither."""
-    media = content_type.partition(";")[0].strip().lower()
-    match media:
-        case "text/event-stream":
-            return True
-        case "" | "text/plain" | "application/octet-stream":
-            return facts.stream
-        case _ if media == "application/json" or media.endswith("+json"):
-            return False
-        case _:
-            raise UpstreamGarbageError("The answer's content type is no completion's.")
 
 
 def _changes_answers(shape: Shape, facts: RequestFacts) -> bool:

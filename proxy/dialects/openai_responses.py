@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from proxy.core.errors import RequestError, UpstreamGarbageError
+from proxy.core.errors import RequestError
 from proxy.core.facts import RequestFacts
 from proxy.dialects import splice
 from proxy.dialects.base import Forwarded
 from proxy.dialects.draft import Draft, lower_effort
-from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_fields import flag, integer, model_of, positive, string, wrong_type
 from proxy.dialects.openai_knobs import features_of, refuse_other_models
@@ -28,6 +27,7 @@ from proxy.dialects.openai_response_shaped_events import CleanPassage
 from proxy.dialects.openai_response_shaped_json import ShapedJsonReader
 from proxy.dialects.openai_response_shaped_stream import RationPassage
 from proxy.dialects.openai_response_stream import PlainPassage, ResponseStreamReader
+from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 from proxy.dialects.ratelimit_headers import headers
 from proxy.dialects.strict_json import parse_object
 
@@ -131,7 +131,7 @@ def answer(
 
     Raises UpstreamGarbageError where the content type is none that could be metered.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if status not in GOOD:
         return OpaqueReader(errored=True)
     return reader_of(facts, rules, content_type, shape, resumable="background" in facts.features)
 
@@ -145,7 +145,7 @@ def reader_of(
     """
     counter = rules.counter
     shaped = changes_answers(shape)
-    if not _is_stream(content_type, otherwise=facts.stream):
+    if not is_stream(content_type, asked=facts.stream):
         if shaped:
             return ShapedJsonReader(cleaning_of(shape), shape.truncate, counter, facts)
         return ResponseJsonReader(counter, stored=facts.stored)
@@ -158,19 +158,6 @@ def reader_of(
     else:
         passage = RationPassage(seen, cleaning_of(shape), shape.truncate, counter, facts)
     return ResponseStreamReader(passage, resumable=resumable)
-
-
-def _is_stream(content_type: str, *, otherwise: bool) -> bool:
-    media = content_type.partition(";")[0].strip().lower()
-    match media:
-        case "text/event-stream":
-            return True
-        case "" | "text/plain" | "application/octet-stream":
-            return otherwise
-        case _ if media == "application/json" or media.endswith("+json"):
-            return False
-        case _:
-            raise UpstreamGarbageError("The answer's content type is no response's.")
 
 
 def _reasoning(asked: dict[str, object]) -> tuple[str, bool]:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import RequestError
 from proxy.core.facts import RequestFacts
 from proxy.dialects.base import Forwarded
-from proxy.dialects.openai_answer import OpaqueReader
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_responses import LOGPROBS, SEALED, reader_of
+from proxy.dialects.passing import GOOD, OpaqueReader
 from proxy.dialects.ratelimit_headers import headers
 
 if TYPE_CHECKING:
@@ -65,6 +65,6 @@ def answer(
 
     Raises UpstreamGarbageError where the content type is none that could be metered.
     """
-    if not 200 <= status < 300:  # noqa: PLR2004 - HTTP's own classes
+    if status not in GOOD:
         return OpaqueReader(errored=True)
     return reader_of(facts, rules, content_type, shape, resumable=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import RequestError, UpstreamGarbageError
 from proxy.core.facts import RequestFacts, Usage
 from proxy.core.shape import NO_SHAPE, Change, Shape
-from proxy.dialects import openai_answer, openai_chat, openai_shaped_json
+from proxy.dialects import openai_chat, openai_shaped_json, passing
 from proxy.dialects.base import Call
 from proxy.dialects.tokens import TokenRules, count
 
@@ -257,7 +257,7 @@ def test_an_error_passes_any_shape():
     out, reader, sent = run({"error": {"message": "busy"}}, Shape(truncate=1))
     assert (out, reader.errored, reader.end(), reader.feed(b"x")) == (sent, True, b"", b"")
     opaque = openai_chat.answer(RequestFacts("openai.chat"), WORDS, "", 429, Shape(truncate=1))
-    assert isinstance(opaque, openai_answer.OpaqueReader)
+    assert isinstance(opaque, passing.OpaqueReader)
 
 
 def test_a_choice_without_a_message_or_a_reason_says_nothing():

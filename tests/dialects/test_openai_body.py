@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
 from proxy.dialects import openai_answer
-from proxy.dialects.openai_answer import JsonReader, OpaqueReader
+from proxy.dialects.openai_answer import JsonReader
+from proxy.dialects.passing import OpaqueReader
 
 BODY = {
     "id": "c",
