@@ -13,22 +13,15 @@ from typing import TYPE_CHECKING
 import orjson
 
 from proxy.core.errors import (
-    AuthUnavailableError,
     CredentialsError,
-    CredentialsExpiredError,
     CredentialsMissingError,
-    CredentialsRevokedError,
     MethodUnknownError,
     RequestError,
     RouteClosedError,
     RouteUnknownError,
-    StoreUnavailableError,
-    UpstreamGarbageError,
-    UpstreamResetError,
-    UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
 from proxy.dialects.base import Refusal
+from proxy.dialects.failures import JSON, NO_RETRY, SENTENCES, retrying
 from proxy.dialects.openai_limits import told_of
 
 if TYPE_CHECKING:
@@ -42,10 +35,6 @@ if TYPE_CHECKING:
 
 LONGEST_RETRY = 60
 
-_JSON = ("content-type", "application/json")
-_RETRY = (("x-should-retry", "true"), ("retry-after", "1"))
-_NO_RETRY = (("x-should-retry", "false"),)
-
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -58,24 +47,6 @@ _TYPES = {
     529: "overloaded_error",
 }
 _FAILED = 500
-
-# What is said of failures that are not the client's: nothing of the upstream's own words.
-_SENTENCES: dict[type[WeirError], str] = {
-    AuthUnavailableError: "Your credentials cannot be verified at the moment. Please try again.",
-    StoreUnavailableError: "Your limits cannot be checked at the moment. Please try again.",
-    UpstreamUnreachableError: "The model cannot be reached at the moment. Please try again.",
-    UpstreamTimeoutError: "The model did not answer in time.",
-    UpstreamResetError: "The model closed the connection before its answer was complete.",
-    UpstreamGarbageError: "The model gave an answer that could not be read.",
-}
-# Nothing was done yet, so that trying again is right.
-_PASSING = (AuthUnavailableError, StoreUnavailableError, UpstreamUnreachableError)
-
-_BAD_KEY: dict[type[CredentialsError], str] = {
-    CredentialsMissingError: "x-api-key header is required",
-    CredentialsExpiredError: "Your API key has expired.",
-    CredentialsRevokedError: "Your API key has been revoked.",
-}
 
 
 def refuse(
@@ -104,10 +75,12 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
     code = err.code
     headers: tuple[tuple[str, str], ...] = ()
     match err:
+        case CredentialsMissingError():
+            message = "x-api-key header is required"
         case CredentialsError():
-            message = _BAD_KEY.get(type(err), "invalid x-api-key")
+            message = SENTENCES.get(type(err), "invalid x-api-key")
         case RouteClosedError():
-            message, code, headers = err.message, err.why, _NO_RETRY
+            message, code, headers = err.message, err.why, NO_RETRY
         case RouteUnknownError():
             message = "Not Found. This gateway serves only the routes it meters."
         case MethodUnknownError():
@@ -116,8 +89,8 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
         case RequestError():
             message = err.message
         case _:
-            message = _SENTENCES.get(type(err), "Internal server error")
-            headers = _RETRY if isinstance(err, _PASSING) else ()
+            message = SENTENCES.get(type(err), "Internal server error")
+            headers = retrying(err)
     return _refusal(err.status, message, code, "", headers)
 
 
@@ -133,7 +106,7 @@ def type_of(status: int) -> str:
 
 def _waiting(told: Told) -> tuple[tuple[str, str], ...]:
     if told.wait is None:
-        return _NO_RETRY
+        return NO_RETRY
     seconds = str(min(max(-(-told.wait // 1_000_000), 1), LONGEST_RETRY))
     patient = "true" if told.patient else "false"
     return ("retry-after", seconds), ("x-should-retry", patient)
@@ -152,4 +125,4 @@ def _refusal(
     body: dict[str, object] = {"type": "error", "error": told}
     if decision_id:
         body["request_id"] = decision_id
-    return Refusal(status, (_JSON, *headers), orjson.dumps(body))
+    return Refusal(status, (JSON, *headers), orjson.dumps(body))

@@ -12,24 +12,17 @@ from typing import TYPE_CHECKING
 import orjson
 
 from proxy.core.errors import (
-    AuthUnavailableError,
     CredentialsError,
-    CredentialsExpiredError,
     CredentialsMissingError,
-    CredentialsRevokedError,
     MethodUnknownError,
     ModelUnknownError,
     ObjectUnknownError,
     RequestError,
     RouteClosedError,
     RouteUnknownError,
-    StoreUnavailableError,
-    UpstreamGarbageError,
-    UpstreamResetError,
-    UpstreamTimeoutError,
-    UpstreamUnreachableError,
 )
 from proxy.dialects.base import Refusal
+from proxy.dialects.failures import JSON, NO_RETRY, SENTENCES, retrying
 from proxy.dialects.openai_limits import Told, told_of
 
 if TYPE_CHECKING:
@@ -44,30 +37,11 @@ INVALID = "invalid_request_error"
 SERVER = "server_error"
 MAX_ECHO = 200
 
-_JSON = ("content-type", "application/json")
-_FINAL = (("x-should-retry", "false"),)
-_RETRY = (("x-should-retry", "true"), ("retry-after", "1"))
-
-# What is said of failures that are not the client's: nothing of the upstream's own words.
-_SENTENCES: dict[type[WeirError], str] = {
-    AuthUnavailableError: "Your credentials cannot be verified at the moment. Please try again.",
-    StoreUnavailableError: "Your limits cannot be checked at the moment. Please try again.",
-    UpstreamUnreachableError: "The model cannot be reached at the moment. Please try again.",
-    UpstreamTimeoutError: "The model did not answer in time.",
-    UpstreamResetError: "The model closed the connection before its answer was complete.",
-    UpstreamGarbageError: "The model gave an answer that could not be read.",
-}
-# Nothing was done yet, so that trying again is right.
-_PASSING = (AuthUnavailableError, StoreUnavailableError, UpstreamUnreachableError)
 
 _NO_KEY = (
     "You didn't provide an API key. You need to provide your API key in an Authorization header "
     "using Bearer auth (i.e. Authorization: Bearer YOUR_KEY)."
 )
-_BAD_KEY = {
-    CredentialsExpiredError: "Your API key has expired.",
-    CredentialsRevokedError: "Your API key has been revoked.",
-}
 
 
 def refuse(
@@ -99,7 +73,7 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
         case CredentialsMissingError():
             message, native = _NO_KEY, None
         case CredentialsError():
-            message = _BAD_KEY.get(type(err), "Incorrect API key provided.")
+            message = SENTENCES.get(type(err), "Incorrect API key provided.")
             native = "invalid_api_key"
         case RouteUnknownError():
             message = (
@@ -116,24 +90,24 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
             headers = (("allow", ", ".join(allow)),) if allow else ()
         case RouteClosedError():
             message, native = err.message, err.why
-            headers = _FINAL
+            headers = NO_RETRY
         case ObjectUnknownError():
             message, param, native = err.message, err.param, None
         case RequestError():
             message, param = err.message, err.param
             native = "model_not_found" if isinstance(err, ModelUnknownError) else code
         case _:
-            message = _SENTENCES.get(
+            message = SENTENCES.get(
                 type(err), "The server had an error while processing your request."
             )
             kind, native = SERVER, code
-            headers = _RETRY if isinstance(err, _PASSING) else ()
+            headers = retrying(err)
     return _refusal(err.status, message, kind, native, param, headers=headers)
 
 
 def _waiting(told: Told) -> tuple[tuple[str, str], ...]:
     if told.wait is None:
-        return _FINAL
+        return NO_RETRY
     seconds = str(min(-(-told.wait // 1_000_000), 60))
     reset = ("x-ratelimit-reset", told.wait_text)
     if told.patient:
@@ -157,7 +131,7 @@ def _refusal(
     headers: tuple[tuple[str, str], ...] = (),
 ) -> Refusal:
     body = {"error": {"message": message, "type": kind, "param": param, "code": code}}
-    return Refusal(status, (_JSON, *headers), orjson.dumps(body, option=orjson.OPT_INDENT_2))
+    return Refusal(status, (JSON, *headers), orjson.dumps(body, option=orjson.OPT_INDENT_2))
 
 
 def _shown(text: str) -> str:
