@@ -75,6 +75,37 @@ def test_a_part_out_of_its_order_is_garbage_where_parts_are_told_again(told):
     assert b"event: error" in reader.broken("garbage", "upstream.garbage")
 
 
+def test_numbers_that_only_lenient_parsers_read_do_not_stop_our_own_events():
+    reader = reader_of(openai_responses, Shape())
+    reader.feed(sse({"type": "x", "sequence_number": 2**64 - 1}, {"type": "y", "sequence_number": 10**30, "z": float("nan")}))  # fmt: skip
+    assert json.loads(reader.broken("broke", "upstream.reset").partition(b"data: ")[2])["sequence_number"] == 0  # fmt: skip
+    start = {"type": "content_block_start", "index": 10**30, "content_block": {"type": "text", "text": "one two three four"}, "z": float("nan")}  # fmt: skip
+    reader = reader_of(anthropic_messages, CUT)
+    assert b'"index":1000000000000000000000000000000}' in reader.feed(sse(start))
+    assert reader.cut
+
+
+def test_a_copy_that_is_none_is_counted_too_where_an_item_is_given_whole():
+    item = {"id": "f", "type": "function_call", "name": "a", "call_id": "c", "arguments": ""}
+    told = [
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": "longword"},
+        {"type": "response.function_call_arguments.done", "output_index": 0, "arguments": "b c d"},
+        {"type": "response.output_item.done", "output_index": 0, "item": item | {"arguments": "b c d"}},
+    ]  # fmt: skip
+    reader = reader_of(openai_responses, CUT)
+    assert b"b c d" not in reader.feed(sse(CREATED, *told))
+    assert reader.cut
+
+
+def test_two_items_of_one_id_are_garbage_where_items_are_told_again():
+    first = {"type": "response.output_item.added", "output_index": 0, "item": message_of(content=[])}  # fmt: skip
+    reader = reader_of(openai_responses, CUT)
+    reader.feed(sse(CREATED, first))
+    with pytest.raises(UpstreamGarbageError):
+        reader.feed(sse(first | {"output_index": 1}))
+
+
 @pytest.mark.parametrize("kind", ["content_block_delta ", "ping", "thinking_delta", 7])
 def test_thinking_is_hidden_also_under_a_type_that_has_none(kind):
     start = {"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": "", "signature": ""}}  # fmt: skip
