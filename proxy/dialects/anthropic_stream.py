@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from proxy.core.errors import UpstreamGarbageError
-from proxy.dialects.anthropic_fields import kind_of, leaves
+from proxy.dialects.anthropic_fields import dumped, kind_of, leaves
 from proxy.dialects.anthropic_usage import Reported, finish_of, texts_of
 from proxy.dialects.openai_usage import parse_answer
 from proxy.dialects.sse import SseSplitter, data_of
@@ -192,4 +190,4 @@ def content_of(said: dict[str, object]) -> list[object]:
 
 def written(name: str, said: dict[str, object]) -> bytes:
     """Return an event of our own."""
-    return b"event: %b\ndata: %b\n\n" % (name.encode(), orjson.dumps(said))
+    return b"event: %b\ndata: %b\n\n" % (name.encode(), dumped(said))

@@ -55,7 +55,7 @@ class Seen:
         """Take in an event; raises UpstreamGarbageError where there are too many items."""
         self.begun = True
         sequence = told.get("sequence_number")
-        if isinstance(sequence, int):
+        if isinstance(sequence, int) and 0 <= sequence <= MAX_TOKENS:
             self.sequence = sequence
         self.meter.note(kind, told)
         if kind.endswith(".delta"):

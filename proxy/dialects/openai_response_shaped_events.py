@@ -161,8 +161,11 @@ def said_by(events: list[Event]) -> dict[Path, str]:
             said[path] = said.get(path, "") + piece
             continue
         for path, text in _copies(event, stem):
-            if len(text) >= len(said.get(path, "")):
+            before = said.get(path, "")
+            if text.startswith(before):
                 said[path] = text
+            elif not before.startswith(text):
+                said[path] = f"{before}\n{text}"  # no copy: the client gets both
     return said
 
 

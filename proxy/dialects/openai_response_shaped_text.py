@@ -108,11 +108,17 @@ class Trim:
         return self._by_upstream.get(upstream)
 
     def add(self, upstream: int, item: Told, *, told: bool = True) -> Given:
-        """Begin an item that is given as it comes."""
+        """Begin an item that is given as it comes.
+
+        Raises UpstreamGarbageError where it has the id of another: which one is told at the end
+        could not be known.
+        """
+        identity = item.get("id")
+        if isinstance(identity, str) and identity in self._by_id:
+            raise UpstreamGarbageError("The answer has two items of one id.")
         given = Given(len(self.given), item, told)
         self.given.append(given)
         self._by_upstream[upstream] = given
-        identity = item.get("id")
         if isinstance(identity, str) and identity:
             self._by_id[identity] = given
         return given

@@ -201,11 +201,10 @@ class Gateway:
 
     def workers(self) -> list[int]:
         """Return the processes of the workers."""
-        found = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
-            capture_output=True, text=True, check=True,
-        ).stdout.splitlines()  # fmt: skip
-        return [int(line.split()[0]) for line in found if line.endswith(" worker")]
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        lines = [(child, Path(f"/proc/{child}/cmdline").read_bytes()) for child in children]
+        return [int(child) for child, line in lines if line.rstrip(b"\0").endswith(b"\0worker")]
 
     def store_pid(self) -> int:
         """Return the process of the embedded store, which must answer."""
