@@ -178,8 +178,10 @@ def shaping(record: Mapping[str, Any]) -> list[str]:
 
 def _change(change: Mapping[str, Any]) -> str:
     match change["verb"]:
-        case "clamp":
+        case "clamp" if change["asked"]:
             return f"{change['what']} lowered from {change['asked']} to {change['given']}"
+        case "clamp":
+            return f"{change['what']} capped at {change['given']}"
         case "strip":
             return f"{change['what']} taken out"
         case "hide":
