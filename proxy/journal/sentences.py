@@ -176,22 +176,19 @@ def shaping(record: Mapping[str, Any]) -> list[str]:
     return [f"Shaped by {', '.join(record['shapes'])}: {'; '.join(parts) or 'nothing to change'}."]
 
 
+_CHANGES = {
+    "clamp": "{what} lowered from {asked} to {given}",
+    "strip": "{what} taken out",
+    "hide": "{what} hidden",
+    "truncate": "the answer ends after {given} tokens",
+    "delay": "held back for {given}",
+}
+
+
 def _change(change: Mapping[str, Any]) -> str:
-    match change["verb"]:
-        case "clamp" if change["asked"]:
-            return f"{change['what']} lowered from {change['asked']} to {change['given']}"
-        case "clamp":
-            return f"{change['what']} capped at {change['given']}"
-        case "strip":
-            return f"{change['what']} taken out"
-        case "hide":
-            return f"{change['what']} hidden"
-        case "truncate":
-            return f"the answer ends after {change['given']} tokens"
-        case "delay":
-            return f"held back for {change['given']}"
-        case verb:
-            return f"{verb} {change['what']}"
+    if change["verb"] == "clamp" and not change["asked"]:
+        return f"{change['what']} capped at {change['given']}"
+    return _CHANGES.get(change["verb"], "{verb} {what}").format_map(change)
 
 
 def _wait(retry_after: int | None) -> str:
