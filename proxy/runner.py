@@ -44,7 +44,7 @@ from proxy.store.open import open_client, open_objects, open_store
 from proxy.upstream.routes import upstreams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.core.errors import PolicyError, WeirError
     from proxy.policy.loader import Loaded
@@ -210,8 +210,7 @@ class Worker:
             await self.stopping.wait()
             await door.cleanup()
             await self.handler.service.chores.drain(5)
-            for task in running:
-                task.cancel()
+            await _ended(running)
 
     def take(self, loaded: Loaded) -> None:
         """Put a new policy set into force: the next request is decided by it."""
@@ -261,6 +260,19 @@ class Worker:
             os.write(self.boot.status, orjson.dumps(what) + b"\n")
         except (BrokenPipeError, BlockingIOError):
             self.stopping.set()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """End tasks that never end by themselves.
+
+    Said again until it is heard: Python 3.11's `wait_for`, which redis-py uses, loses a
+    cancellation that comes in the turn in which what it waits for is there.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=1)
 
 
 def _tokens(told: JwtSection, stack: AsyncExitStack) -> TokenVerifier:

@@ -239,6 +239,7 @@ class Gateway:
                 self.process.kill()
                 self.process.wait()
         self._reader.join(5)
+        assert not self._reader.is_alive(), "something that was started outlived its house"
         assert self.process.stdout is not None
         self.process.stdout.close()
 
