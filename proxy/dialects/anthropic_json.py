@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import UpstreamGarbageError
 from proxy.dialects.anthropic_fields import kind_of
 from proxy.dialects.anthropic_usage import Reported, finish_of, texts_of
+from proxy.dialects.arriving import KeptBody
 from proxy.dialects.openai_usage import parse_answer
 from proxy.dialects.tokens import Tally
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from proxy.core.facts import Usage
     from proxy.dialects.anthropic_shaped_json import Body
 
-MAX_JSON = 64 * 1024 * 1024
 
 # The text of an answer that has not come to its end, so far as it has come.
 _PARTIAL = re.compile(
@@ -34,7 +34,7 @@ class JsonReader:
 
     __slots__ = (
         "_body", "_complete", "_counter", "_cut", "_errored", "_finish", "_kept", "_reported",
-        "_size", "_tokens",
+        "_tokens",
     )  # fmt: skip
 
     pending = False
@@ -43,8 +43,7 @@ class JsonReader:
     def __init__(self, counter: str, body: Body | None = None) -> None:
         self._counter = counter
         self._body = body
-        self._kept = bytearray()
-        self._size = 0
+        self._kept = KeptBody()
         self._reported = Reported()
         self._finish = ""
         self._complete = self._errored = self._cut = False
@@ -78,17 +77,14 @@ class JsonReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take bytes; return them as they are where nothing is to be changed."""
-        self._size += len(chunk)
-        if self._size > MAX_JSON:
-            raise UpstreamGarbageError("The answer is too large.")
-        self._kept += chunk
+        self._kept.add(chunk)
         return chunk if self._body is None else b""
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        raw = bytes(self._kept)
+        raw = self._kept.so_far()
         said = parse_answer(raw)
         self._reported.hear(said.get("usage"))
         self._finish = finish_of(said)
@@ -103,7 +99,7 @@ class JsonReader:
             out, self._tokens, self._cut = shaped.body, shaped.tokens, shaped.cut
             self._finish = "max_tokens" if shaped.cut else self._finish
         self._complete = True
-        self._kept.clear()
+        self._kept.forget()
         return out
 
     def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - JSON has no such ending
@@ -112,7 +108,7 @@ class JsonReader:
 
     def _partial(self) -> int:
         tally = Tally(self._counter)
-        for thread, found in enumerate(_PARTIAL.finditer(bytes(self._kept))):
+        for thread, found in enumerate(_PARTIAL.finditer(self._kept.so_far())):
             tally.add(thread, (found[1] or found[2] or b"").decode("utf-8", "replace"))
         return tally.tokens
 

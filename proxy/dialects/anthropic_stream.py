@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from proxy.core.errors import UpstreamGarbageError
 from proxy.dialects.anthropic_fields import dumped, kind_of, leaves
 from proxy.dialects.anthropic_usage import Reported, finish_of, texts_of
+from proxy.dialects.arriving import Events
 from proxy.dialects.openai_usage import parse_answer
-from proxy.dialects.sse import SseSplitter, data_of
+from proxy.dialects.sse import data_of
 from proxy.dialects.tokens import Tally
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class StreamReader:
     """
 
     __slots__ = (
-        "_closed", "_complete", "_errored", "_finish", "_held", "_reported", "_shaper", "_splitter",
+        "_closed", "_complete", "_errored", "_events", "_finish", "_reported", "_shaper",
         "_tally",
     )  # fmt: skip
 
@@ -37,11 +38,10 @@ class StreamReader:
     def __init__(self, counter: str, shaper: Shaper | None = None) -> None:
         self._tally = Tally(counter)
         self._shaper = shaper
-        self._splitter = SseSplitter()
+        self._events = Events()
         self._reported = Reported()
         self._finish = ""
         self._complete = self._errored = self._closed = False
-        self._held = b""
 
     @property
     def usage(self) -> Usage:
@@ -73,32 +73,16 @@ class StreamReader:
         """Take bytes and return the events that they complete."""
         if self._closed or self._complete:
             return b""  # what comes after the end would not be metered
-        out = []
-        try:
-            for event in self._splitter.feed(chunk):
-                out.append(self._pass(event))
-                if self.complete:
-                    break
-        except UpstreamGarbageError:
-            self._held = b"".join(out)
-            raise
-        if self._splitter.overflowed:
-            self._held = b"".join(out)
-            raise UpstreamGarbageError("An event of the answer is too large.")
-        return out[0] if len(out) == 1 else b"".join(out)
+        return self._events.feed(chunk, self._pass)
 
     def end(self) -> bytes:
         """Say that the upstream closed; a stream cut short is given the ending of a broken one."""
         if self._closed or self._complete:
             return b""
-        rest = self._splitter.rest()
-        last = b""
-        if rest:
-            try:
-                # The empty line that the upstream owed, so that nothing of ours runs into it.
-                last = self._pass(rest + b"\n\n")
-            except UpstreamGarbageError:
-                return self.broken("The answer was cut short.", "upstream.reset")
+        try:
+            last = self._events.last(self._pass)
+        except UpstreamGarbageError:
+            return self.broken("The answer was cut short.", "upstream.reset")
         if self.complete:
             return last
         return last + self.broken("The answer was cut short.", "upstream.reset")
@@ -108,7 +92,7 @@ class StreamReader:
         if self._closed or self._complete:
             return b""
         self._closed = True
-        held, self._held = self._held, b""
+        held = self._events.held()
         if self._errored:
             return held
         kind = "overloaded_error" if code in OVERLOADED else "api_error"
@@ -117,6 +101,8 @@ class StreamReader:
 
     def _pass(self, event: bytes) -> bytes:
         """Return what the client shall see of an event, and note what it says."""
+        if self._complete:
+            return b""
         data = data_of(event)
         if not data:
             return event

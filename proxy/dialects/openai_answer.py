@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
+from proxy.dialects.arriving import KeptBody
 from proxy.dialects.openai_trim import CHAT
 from proxy.dialects.openai_usage import NO_USAGE, indexed, merge_usage, parse_answer
 from proxy.dialects.tokens import Tally
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from proxy.dialects.openai_trim import Form
     from proxy.dialects.openai_usage import Reported
 
-MAX_JSON = 64 * 1024 * 1024
 
 # The text fields of an answer that has not come to its end, so far as they have come.
 _PARTIAL = re.compile(
@@ -32,15 +31,14 @@ class JsonReader:
     objects: tuple[str, ...] = ()
 
     __slots__ = (
-        "_complete", "_counter", "_errored", "_finished", "_form", "_kept", "_reported", "_size",
+        "_complete", "_counter", "_errored", "_finished", "_form", "_kept", "_reported",
         "_tokens",
     )  # fmt: skip
 
     def __init__(self, counter: str, form: Form = CHAT) -> None:
         self._counter = counter
         self._form = form
-        self._kept = bytearray()
-        self._size = 0
+        self._kept = KeptBody()
         self._reported: Reported = NO_USAGE
         self._finished: dict[int, str] = {}
         self._complete = self._errored = False
@@ -69,17 +67,14 @@ class JsonReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the chunk as it is."""
-        self._size += len(chunk)
-        if self._size > MAX_JSON:
-            raise UpstreamGarbageError("The answer is too large.")
-        self._kept += chunk
+        self._kept.add(chunk)
         return chunk
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        body = parse_answer(bytes(self._kept))
+        body = parse_answer(self._kept.so_far())
         tally = Tally(self._counter)
         for index, choice in indexed(body.get("choices")):
             self._form.count(tally, index, choice.get(self._form.message))
@@ -90,7 +85,7 @@ class JsonReader:
         self._errored = bool(body.get("error"))
         self._reported = merge_usage(NO_USAGE, body.get("usage"))
         self._complete = True
-        self._kept.clear()
+        self._kept.forget()
         return b""
 
     def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - JSON has no such ending
@@ -99,6 +94,6 @@ class JsonReader:
 
     def _partial(self) -> int:
         tally = Tally(self._counter)
-        for thread, found in enumerate(_PARTIAL.finditer(bytes(self._kept))):
+        for thread, found in enumerate(_PARTIAL.finditer(self._kept.so_far())):
             tally.add(thread, found[1].decode("utf-8", "replace"))
         return tally.tokens

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import KeptBody
 from proxy.dialects.openai_response_seen import Seen
 from proxy.dialects.openai_usage import parse_answer
 from proxy.dialects.tokens import Tally
@@ -21,14 +20,13 @@ _PARTIAL = re.compile(
 class ResponseJsonReader:
     """A JSON body: passed through as it comes, and a copy kept to read it at the end."""
 
-    __slots__ = ("_complete", "_counter", "_kept", "_seen", "_size")
+    __slots__ = ("_complete", "_counter", "_kept", "_seen")
     cut = False
 
     def __init__(self, counter: str, *, stored: bool) -> None:
         self._counter = counter
         self._seen = Seen(counter, stored=stored)
-        self._kept = bytearray()
-        self._size = 0
+        self._kept = KeptBody()
         self._complete = False
 
     @property
@@ -64,18 +62,15 @@ class ResponseJsonReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the chunk as it is."""
-        self._size += len(chunk)
-        if self._size > MAX_JSON:
-            raise UpstreamGarbageError("The answer is too large.")
-        self._kept += chunk
+        self._kept.add(chunk)
         return chunk
 
     def end(self) -> bytes:
         """Read the whole; raises UpstreamGarbageError where it is no JSON object."""
         if not self._complete:
-            self._seen.note_body(parse_answer(bytes(self._kept)))
+            self._seen.note_body(parse_answer(self._kept.so_far()))
             self._complete = True
-            self._kept.clear()
+            self._kept.forget()
         return b""
 
     def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - JSON has no such ending
@@ -83,7 +78,7 @@ class ResponseJsonReader:
         return b""
 
     def _partial(self) -> int:
-        body = bytes(self._kept)
+        body = self._kept.so_far()
         output = _OUTPUT.search(body)
         tally = Tally(self._counter)
         if output is not None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import KeptBody
 from proxy.dialects.openai_response_seen import Seen, merge_usage
 from proxy.dialects.openai_response_shaped_text import Trim
 from proxy.dialects.openai_response_text import items_of, written
@@ -31,7 +30,7 @@ class ShapedJsonReader:
 
     __slots__ = (
         "_cleaning", "_complete", "_counter", "_kept", "_most", "_prompt", "_reported", "_seen",
-        "_size", "cut",
+        "cut",
     )  # fmt: skip
 
     def __init__(
@@ -43,8 +42,7 @@ class ShapedJsonReader:
         self._prompt = facts.prompt_tokens
         self._seen = Seen(counter, stored=facts.stored)
         self._reported: Reported = NO_USAGE
-        self._kept = bytearray()
-        self._size = 0
+        self._kept = KeptBody()
         self._complete = self.cut = False
 
     @property
@@ -79,18 +77,15 @@ class ShapedJsonReader:
 
     def feed(self, chunk: bytes) -> bytes:
         """Keep the chunk."""
-        self._size += len(chunk)
-        if self._size > MAX_JSON:
-            raise UpstreamGarbageError("The answer is too large.")
-        self._kept += chunk
+        self._kept.add(chunk)
         return b""
 
     def end(self) -> bytes:
         """Return the body as the shape leaves it; raises UpstreamGarbageError."""
         if self._complete:
             return b""
-        whole = bytes(self._kept)
-        self._kept.clear()
+        whole = self._kept.so_far()
+        self._kept.forget()
         body = parse_answer(whole)
         self._reported = merge_usage(NO_USAGE, body.get("usage"))
         if body.get("object") == "list":

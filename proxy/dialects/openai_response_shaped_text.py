@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import UpstreamGarbageError
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import MAX_JSON
 from proxy.dialects.openai_response_text import items_of, number, texts
 
 if TYPE_CHECKING:

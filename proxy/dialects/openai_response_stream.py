@@ -8,9 +8,9 @@ import orjson
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
+from proxy.dialects.arriving import Events
 from proxy.dialects.openai_response_text import data_in
 from proxy.dialects.openai_usage import parse_answer
-from proxy.dialects.sse import SseSplitter
 
 if TYPE_CHECKING:
     from proxy.dialects.openai_response_seen import Seen
@@ -71,14 +71,13 @@ class ResponseStreamReader:
     resumable: the work goes on at the provider when this stream breaks
     """
 
-    __slots__ = ("_closed", "_held", "_passage", "_resumable", "_splitter")
+    __slots__ = ("_closed", "_events", "_passage", "_resumable")
 
     def __init__(self, passage: Passage, *, resumable: bool) -> None:
         self._passage = passage
         self._resumable = resumable
-        self._splitter = SseSplitter()
+        self._events = Events()
         self._closed = False
-        self._held = b""
 
     @property
     def usage(self) -> Usage:
@@ -121,31 +120,16 @@ class ResponseStreamReader:
         """Take bytes and return the events that they complete."""
         if self._closed:
             return b""
-        out = []
-        events = self._splitter.feed(chunk)
-        try:
-            for event in events:
-                out.append(self._pass(event))  # noqa: PERF401 - kept if one raises
-        except UpstreamGarbageError:
-            self._held = b"".join(out)
-            raise
-        if self._splitter.overflowed:
-            self._held = b"".join(out)
-            raise UpstreamGarbageError("An event of the answer is too large.")
-        return out[0] if len(out) == 1 else b"".join(out)
+        return self._events.feed(chunk, self._pass)
 
     def end(self) -> bytes:
         """Say that the upstream closed; a stream cut short is given the ending of a broken one."""
         if self._closed:
             return b""
-        rest = self._splitter.rest()
-        last = b""
-        if rest:
-            try:
-                # The empty line that the upstream owed, so that nothing of ours runs into it.
-                last = self._pass(rest + b"\n\n")
-            except UpstreamGarbageError:
-                return self.broken("The answer was cut short.", "upstream.reset")
+        try:
+            last = self._events.last(self._pass)
+        except UpstreamGarbageError:
+            return self.broken("The answer was cut short.", "upstream.reset")
         if self.errored or self.complete:
             self._closed = True
         else:
@@ -157,7 +141,7 @@ class ResponseStreamReader:
         if self._closed:
             return b""
         self._closed = True
-        held, self._held = self._held, b""
+        held = self._events.held()
         if self.errored or self.complete:
             return held
         told = {

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import KeptBody
 from proxy.dialects.openai_fields import dumped
 from proxy.dialects.openai_trim import Trim
 from proxy.dialects.openai_usage import (
@@ -33,7 +32,7 @@ class ShapedJsonReader:
 
     __slots__ = (
         "_complete", "_errored", "_facts", "_finished", "_form", "_kept", "_most", "_reported",
-        "_size", "_trim",
+        "_trim",
     )  # fmt: skip
 
     def __init__(self, form: Form, facts: RequestFacts, shape: Shape, counter: str) -> None:
@@ -41,8 +40,7 @@ class ShapedJsonReader:
         self._facts = facts
         self._trim = Trim(form, shape, counter, streamed=False)
         self._most = most_choices(facts, shape)
-        self._kept = bytearray()
-        self._size = 0
+        self._kept = KeptBody()
         self._reported: Reported = NO_USAGE
         self._finished: dict[int, str] = {}
         self._complete = self._errored = False
@@ -77,23 +75,20 @@ class ShapedJsonReader:
         """Keep the chunk; raises UpstreamGarbageError where the whole is too large."""
         if self._complete:
             return b""
-        self._size += len(chunk)
-        if self._size > MAX_JSON:
-            raise UpstreamGarbageError("The answer is too large.")
-        self._kept += chunk
+        self._kept.add(chunk)
         return b""
 
     def end(self) -> bytes:
         """Return the whole; raises UpstreamGarbageError where it is no JSON object."""
         if self._complete:
             return b""
-        whole = bytes(self._kept)
+        whole = self._kept.so_far()
         body = parse_answer(whole)
         self._errored = bool(body.get("error"))
         self._reported = merge_usage(NO_USAGE, body.get("usage"))
         changed = self._shape(body)
         self._complete = True
-        self._kept.clear()
+        self._kept.forget()
         return dumped(body) if changed else whole
 
     def broken(self, message: str, code: str) -> bytes:  # noqa: ARG002 - JSON has no such ending

@@ -9,10 +9,11 @@ import orjson
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
 from proxy.dialects import splice
+from proxy.dialects.arriving import Events
 from proxy.dialects.openai_fields import dumped
 from proxy.dialects.openai_trim import CHAT
 from proxy.dialects.openai_usage import NO_USAGE, merge_usage, parse_answer
-from proxy.dialects.sse import SseSplitter, data_of, with_data
+from proxy.dialects.sse import data_of, with_data
 from proxy.dialects.tokens import Tally
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class StreamReader:
     objects: tuple[str, ...] = ()
 
     __slots__ = (
-        "_choices", "_closed", "_complete", "_count", "_cut", "_errored", "_finished", "_held",
-        "_hide", "_reported", "_said", "_shaper", "_splitter", "_tally",
+        "_choices", "_closed", "_complete", "_count", "_cut", "_errored", "_events", "_finished",
+        "_hide", "_reported", "_said", "_shaper", "_tally",
     )  # fmt: skip
 
     def __init__(
@@ -56,11 +57,10 @@ class StreamReader:
         self._shaper = shaper
         self._hide = hide_usage
         self._choices = choices
-        self._splitter = SseSplitter()
+        self._events = Events()
         self._reported: Reported = NO_USAGE
         self._finished: dict[int, str] = {} if shaper is None else shaper.finished
         self._complete = self._errored = self._closed = self._cut = False
-        self._held = b""
 
     @property
     def usage(self) -> Usage:
@@ -92,35 +92,16 @@ class StreamReader:
         """Take bytes and return the events that they complete."""
         if self._closed or self._complete:
             return b""  # what comes after [DONE] is read by nobody, and would not be metered
-        events = self._splitter.feed(chunk)
-        give = self._pass if self._shaper is None else self._shape
-        if len(events) == 1 and not self._splitter.overflowed:
-            return give(events[0])  # as most chunks are
-        out = []
-        try:
-            for event in events:
-                out.append(give(event))  # noqa: PERF401 - kept if one raises
-        except UpstreamGarbageError:
-            self._held = b"".join(out)
-            raise
-        if self._splitter.overflowed:
-            self._held = b"".join(out)
-            raise UpstreamGarbageError("An event of the answer is too large.")
-        return b"".join(out)
+        return self._events.feed(chunk, self._pass if self._shaper is None else self._shape)
 
     def end(self) -> bytes:
         """Say that the upstream closed; a stream cut short is given the ending of a broken one."""
         if self._closed or self._complete:
             return b""
-        rest = self._splitter.rest()
-        last = b""
-        if rest:
-            try:
-                # The empty line that the upstream owed, so that nothing of ours runs into it.
-                give = self._pass if self._shaper is None else self._shape
-                last = give(rest + b"\n\n")
-            except UpstreamGarbageError:
-                return self.broken("The answer was cut short.", "upstream.reset")
+        try:
+            last = self._events.last(self._pass if self._shaper is None else self._shape)
+        except UpstreamGarbageError:
+            return self.broken("The answer was cut short.", "upstream.reset")
         if self._errored or self._complete:
             self._closed = True
         elif len(self._finished) >= self._choices:
@@ -134,7 +115,7 @@ class StreamReader:
         if self._closed or self._complete:
             return b""
         self._closed = True
-        held, self._held = self._held, b""
+        held = self._events.held()
         if self._errored:
             return held
         told = {"message": message, "type": "server_error", "param": None, "code": code}

@@ -179,15 +179,16 @@ class Exchange:
         """Ask and wait for the head or a failure; True when it may be asked again."""
         upstream, reading = self._upstream, self._reading
         connection = upstream.pool.ready() or await upstream.pool.take()
-        self._connection, kept = connection, connection.asked
+        self._connection, kept, heard = connection, connection.asked, False
         try:
             if not connection.ask(reading, self._head, self._body, upstream.first, upstream.idle):
                 await connection.send_on(reading, self._body)
             while not reading.status and reading.failure is None:
                 await connection.news()
-        except BaseException:
-            self._leave()
-            raise
+            heard = True
+        finally:
+            if not heard:
+                self._leave()
         return (
             kept
             and not reading.begun

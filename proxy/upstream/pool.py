@@ -75,11 +75,13 @@ class Pool:
                     if connection.usable():
                         return connection
                     connection.abort()
+                connection = None
                 try:
-                    return await self._dial()
-                except BaseException:
-                    self.drop()
-                    raise
+                    connection = await self._dial()
+                finally:
+                    if connection is None:
+                        self.drop()
+                return connection
         except TimeoutError:
             raise UpstreamTimeoutError("the model API took too long") from None
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects.anthropic_json import MAX_JSON, JsonReader
+from proxy.dialects.anthropic_json import JsonReader
 from proxy.dialects.anthropic_stream import StreamReader
+from proxy.dialects.arriving import MAX_JSON
 from proxy.dialects.sse import MAX_EVENT
 
 STARTED = {

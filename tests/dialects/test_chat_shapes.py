@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from proxy.core.errors import RequestError, UpstreamGarbageError
 from proxy.core.facts import RequestFacts, Usage
 from proxy.core.shape import NO_SHAPE, Change, Shape
-from proxy.dialects import openai_chat, openai_shaped_json, passing
+from proxy.dialects import arriving, openai_chat, openai_shaped_json, passing
 from proxy.dialects.base import Call
 from proxy.dialects.tokens import TokenRules, count
 
@@ -244,7 +244,7 @@ def test_a_body_that_is_no_completion_is_garbage_and_nothing_of_it_is_given(garb
 
 
 def test_a_body_that_is_too_large_is_garbage(monkeypatch):
-    monkeypatch.setattr(openai_shaped_json, "MAX_JSON", 10)
+    monkeypatch.setattr(arriving, "MAX_JSON", 10)
     reader = openai_chat.answer(
         RequestFacts("openai.chat"), WORDS, "application/json", 200, Shape(truncate=1)
     )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import Usage
-from proxy.dialects import openai_answer
+from proxy.dialects import arriving
 from proxy.dialects.openai_answer import JsonReader
 from proxy.dialects.passing import OpaqueReader
 
@@ -135,7 +135,7 @@ def test_only_garbage_is_raised_from_any_json(value):
 
 
 def test_a_body_larger_than_can_be_kept_is_garbage(monkeypatch):
-    monkeypatch.setattr(openai_answer, "MAX_JSON", 10)
+    monkeypatch.setattr(arriving, "MAX_JSON", 10)
     reader = JsonReader("words")
     reader.feed(b"x" * 10)
     with pytest.raises(UpstreamGarbageError, match="too large"):

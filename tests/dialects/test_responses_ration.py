@@ -10,7 +10,7 @@ from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import RequestFacts
 from proxy.core.shape import Shape
 from proxy.dialects import openai_responses
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import MAX_JSON
 from proxy.dialects.openai_response_shaped_stream import MAX_HELD
 from proxy.dialects.sse import MAX_EVENT
 from proxy.dialects.tokens import TokenRules

@@ -10,7 +10,7 @@ import pytest
 from proxy.core.errors import UpstreamGarbageError
 from proxy.core.facts import RequestFacts
 from proxy.core.shape import NO_SHAPE, Shape
-from proxy.dialects.openai_answer import MAX_JSON
+from proxy.dialects.arriving import MAX_JSON
 from proxy.dialects.routes import dialects
 from proxy.dialects.sse import MAX_EVENT, SseSplitter
 from proxy.dialects.tokens import TokenRules, count_words
