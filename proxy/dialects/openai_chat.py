@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy.core.facts import RequestFacts
+from proxy.dialects import openai_knobs as knobs
 from proxy.dialects.base import Forwarded
 from proxy.dialects.draft import Draft, lower_effort
 from proxy.dialects.openai_errors import error, refuse
@@ -40,13 +41,7 @@ NAME = "openai.chat"
 MAX_CHOICES = 128
 # A server may heed any name of the cap; the first is the one that OpenAI means now.
 CAPS = ("max_completion_tokens", "max_tokens", "n_predict")
-STRIPPED = {
-    "logprobs": ("logprobs", "top_logprobs", "n_probs"),
-    "logit_bias": ("logit_bias", "allowed_token_ids"),
-    "prompt_logprobs": ("prompt_logprobs",),
-    "seed": ("seed",),
-    "echo": ("echo",),
-}
+STRIPPED = {**knobs.STRIPPED, "logprobs": ("logprobs", "top_logprobs", "n_probs")}
 
 _AMOUNTS = frozenset({"enabled", "max_tokens"})  # of reasoning
 # Knobs that are in use when they are truthy, or when they are there at all.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import RequestError
 from proxy.core.facts import RequestFacts
+from proxy.dialects import openai_knobs as knobs
 from proxy.dialects.base import Forwarded
 from proxy.dialects.draft import Draft
 from proxy.dialects.openai_errors import error, refuse
@@ -43,13 +44,7 @@ MAX_ANSWERS = 4_096
 NATIVE_CAP = 16  # tokens of an answer whose request says nothing
 # A server may heed either name of the cap; the first is OpenAI's.
 CAPS = ("max_tokens", "n_predict")
-STRIPPED = {
-    "logprobs": ("logprobs", "n_probs"),
-    "logit_bias": ("logit_bias", "allowed_token_ids"),
-    "prompt_logprobs": ("prompt_logprobs",),
-    "seed": ("seed",),
-    "echo": ("echo",),
-}
+STRIPPED = {**knobs.STRIPPED, "logprobs": ("logprobs", "n_probs")}
 
 # Knobs that are in use when they are truthy, or when they are there at all.
 _TRUTHY = ("echo", "logit_bias", "stop", "suffix")

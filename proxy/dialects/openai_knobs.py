@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAX_EFFORT = 32
+# What a shape strips, by all names of it; log-probabilities differ from format to format.
+STRIPPED = {
+    "logit_bias": ("logit_bias", "allowed_token_ids"),
+    "prompt_logprobs": ("prompt_logprobs",),
+    "seed": ("seed",),
+    "echo": ("echo",),
+}
 # Objects with the effort in them, and by which name.
 EFFORT_IN = (("reasoning", "effort"), ("chat_template_kwargs", "reasoning_effort"))
 # In use when they are truthy.

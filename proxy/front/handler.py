@@ -32,11 +32,12 @@ if TYPE_CHECKING:
     from proxy.core.decision import Decision
     from proxy.core.principal import Principal
     from proxy.dialects.base import Refusal
+    from proxy.dialects.routes import Route
     from proxy.front.admission import Admission, Rules
     from proxy.front.service import Service
     from proxy.front.waiting import WaitingRoom
     from proxy.metrics import Metrics
-    from proxy.ports import Authenticator, Journal
+    from proxy.ports import Authenticator, Journal, Upstream
     from proxy.upstream.routes import Upstreams
 
 DECISION, SHAPE = "x-weir-decision", "x-weir-shape"
@@ -149,23 +150,37 @@ class Handler:
         sent = forwarded.body if request.method == "POST" else None
         if decision is not None and (decision.reasons or shape is not NO_SHAPE):
             self._tell(exchange, decision, forwarded.changes, headers)
-        rules_of_model = rules.models.rules(facts.model)
+        counting = rules.models.rules(facts.model)
+        served = Served(exchange, call, facts, principal, shape, counting)
+        return await self._serve(request, way, served, upstream, sent, headers)
+
+    async def _serve(
+        self,
+        request: BaseRequest,
+        way: Route,
+        served: Served,
+        upstream: Upstream,
+        body: bytes | None,
+        headers: dict[str, str],
+    ) -> StreamResponse:
+        """Ask the model API and relay what it answers."""
+        record, call, facts = served.exchange.record, served.call, served.facts
+        asked = served.exchange.since()
         async with upstream.open(
-            request.method, call.path, request.headers, sent, call.query
+            call.method, call.path, request.headers, body, call.query
         ) as answer:
-            record.timings.upstream_first_byte = exchange.since()
-            record.upstream.status = answer.status
+            first = record.timings.upstream_first_byte = served.exchange.since()
+            self.metrics.upstream_seconds.observe((first - asked) / 1e6)
+            record.upstream.status = record.status = answer.status
             record.upstream.request_id = answer.headers.get(REQUEST_ID, "")
-            record.status = answer.status
             reader = way.dialect.answer(
                 facts,
-                rules_of_model,
+                served.counting,
                 answer.headers.get("content-type", ""),
                 answer.status,
-                shape,
+                served.shape,
             )
             headers = {**SERVER, REQUEST_ID: record.id, **answer.headers, **headers}
-            served = Served(exchange, way.call, facts, principal, shape)
             return await self.service.relay(request, served, answer, reader, headers)
 
     async def _delayed(self, exchange: Exchange, decision: Decision) -> Decision:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.principal import Principal
     from proxy.core.shape import Shape
     from proxy.dialects.base import AnswerReader, Call
+    from proxy.dialects.tokens import TokenRules
     from proxy.front.admission import Admission
     from proxy.front.chores import Chores
     from proxy.front.exchange import Exchange
@@ -33,13 +34,14 @@ ERROR = 400
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """An admitted request: what is being served to whom, in which shape."""
+    """An admitted request: what is being served to whom, in which shape, and how it is counted."""
 
     exchange: Exchange
     call: Call
     facts: RequestFacts
     principal: Principal
     shape: Shape
+    counting: TokenRules
 
     @property
     def reads(self) -> bool:

@@ -7,6 +7,7 @@ stands between the braces is the hash tag: all keys of one subject live on one n
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.limits.buckets import KINDS, Budget, Distinct, Lease, Rate, Rolling
@@ -44,6 +45,7 @@ def bucket_key(
     )
 
 
+@lru_cache(maxsize=65_536)
 def standing_key(env: str, account: str) -> tuple[str, str]:
     """Return the hash tag and the whole key of an account's standing.
 

@@ -260,6 +260,22 @@ def test_anthropics_batches_are_kept_shut_in_its_own_words(weir, secret):
     assert caught.value.body["error"]["type"] == "permission_error"
 
 
+def test_the_time_to_the_models_first_byte_is_in_the_metrics(weir, secret):
+    def count() -> float:
+        (line,) = (
+            line
+            for line in weir.get("/metrics")[1].splitlines()
+            if line.startswith("weir_upstream_first_byte_seconds_count")
+        )
+        return float(line.split()[-1])
+
+    with weir.client(secret) as client:
+        client.embeddings.create(model="standin", input="once")
+        before = count()
+        client.embeddings.create(model="standin", input="again")
+    assert weir.eventually(lambda: count() == before + 1)
+
+
 def test_helpers_of_the_openai_sdk_work(weir, secret):
     class Place(pydantic.BaseModel):
         city: str
