@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ast
 import importlib
-import importlib.metadata
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from proxy.core.errors import RouteClosedError, WeirError
@@ -45,6 +45,7 @@ class Door:
         return re.sub(r"\{\w+\}", "x1", self.path)
 
 
+@cache
 def doors(package: str) -> list[Door]:
     """Return the routes of a package's resources and helpers, sorted."""
     root = Path(importlib.import_module(package).__file__).parent
