@@ -1,6 +1,7 @@
 """The engine: what a request would take, what is decided, and what it took in the end. Pure.
 
-The walk is `plan` -> (the store charges) -> `decide` -> (the answer is relayed) -> `settle`.
+The walk is `plan` -> (the store charges) -> `decide` -> (the answer is relayed) -> `spent` ->
+`settle`.
 A request that a capability refuses is never charged: `decide_forbidden`. What was charged for one
 that is refused all the same comes back by `undo`. Where the store did not answer: `decide_blind`,
 and `debits` for what was served all the same. For an answer that comes later, perhaps through
@@ -11,10 +12,13 @@ from proxy.engine.deciding import decide, decide_blind, decide_forbidden
 from proxy.engine.planning import Context, Plan, local_plan, plan, price
 from proxy.engine.reserving import reservation, settle_reservation
 from proxy.engine.settling import debits, final_cost, settle, undo
+from proxy.engine.spending import NOTHING, Spent, spent
 
 __all__ = [
+    "NOTHING",
     "Context",
     "Plan",
+    "Spent",
     "debits",
     "decide",
     "decide_blind",
@@ -26,5 +30,6 @@ __all__ = [
     "reservation",
     "settle",
     "settle_reservation",
+    "spent",
     "undo",
 ]

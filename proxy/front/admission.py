@@ -11,6 +11,7 @@ from proxy import engine
 from proxy.core.decision import Decision, Effect, OnStoreError, Reason
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.shape import NO_SHAPE, combined
+from proxy.journal.entries import note_decision
 from proxy.limits.buckets import Lease
 from proxy.limits.keys import standing_key
 
@@ -89,13 +90,7 @@ class Admission:
         if shape is not NO_SHAPE and decision.effect is not Effect.REFUSE:
             decision = _reshaped(decision, combined([decision.shape, shape]))
         self.metrics.decided(decision)
-        record.effect, record.blind = decision.effect.value, decision.blind
-        record.level = decision.level
-        record.shapes = list(decision.shape.names)
-        record.reasons = [
-            f"{reason.code}:{reason.policy}/{reason.limit}"
-            for reason in (*decision.reasons, *decision.shadowed)
-        ]
+        note_decision(record, decision)
         if decision.effect is Effect.REFUSE:
             record.end, record.code = REFUSED, decision.reasons[0].code
         else:
@@ -141,7 +136,7 @@ class Admission:
         self.held.pop(exchange.record.id, None)
         if plan is None or charged is None:
             return
-        spent = (exchange.prompt, exchange.output, exchange.cached)
+        spent = (exchange.spent.prompt, exchange.spent.output, exchange.spent.cached)
         if exchange.local is None:
             if exchange.record.end == REFUSED and charged.admitted:
                 # There was room, but the account's standing or a full waiting room said no.

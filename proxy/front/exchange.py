@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 
 from proxy import engine
 from proxy.dialects.ratelimit_headers import LimitView
-from proxy.journal.record import LimitEntry
+from proxy.journal.entries import limit_entries, note_usage
 from proxy.limits.buckets import KINDS, Budget, Exposure, Lease, Rate, Window
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from proxy.core.decision import Decision
-    from proxy.core.facts import RequestFacts, Usage
+    from proxy.core.facts import Usage
     from proxy.core.shape import Change
     from proxy.core.stored import Claim
-    from proxy.engine import Plan
-    from proxy.journal.record import Record
+    from proxy.engine import Plan, Spent
+    from proxy.journal.record import LimitEntry, Record
     from proxy.limits.buckets import Bucket
     from proxy.limits.charges import Charge, Charged, Receipt
     from proxy.policy.compiled import Limit
@@ -42,7 +42,8 @@ class Exchange:
     record:  the journal's line, filled on the way
     began:   monotonic nanoseconds of its arrival
     plan, charged, local: what was reserved, and where: in the store, or in the process while blind
-    prompt, output, cached: tokens charged in the end
+    spent:   tokens charged in the end
+    billed:  something was served
     settling: the settlement on its way, once the ending is known
     begun: the head of the answer is on its way to the client
     claim: whose the stored object is that is read, with what was reserved for it
@@ -54,9 +55,8 @@ class Exchange:
     plan: Plan | None = None
     charged: Charged | None = None
     local: Plan | None = None
-    prompt: int = 0
-    output: int = 0
-    cached: int = 0
+    spent: Spent = engine.NOTHING
+    billed: bool = False
     settling: asyncio.Task[None] | None = None
     begun: bool = False
     claim: Claim | None = None
@@ -73,73 +73,25 @@ class Exchange:
         return (time.perf_counter_ns() - self.began) // 1000
 
     def end(self, how: str, usage: Usage | None, *, billed: bool) -> None:
-        """Note how the exchange ended, and with that what it costs.
-
-        how:    'complete', 'error', 'abandoned' or 'broken'
-        billed: something was served. Where the provider reported usage for a complete answer it
-                is believed; every other ending costs the estimated prompt and what was relayed.
-        """
+        """Note how the exchange ended, and with that what it costs (`engine.spent`)."""
         self.record.end = how
         assert self.plan is not None
         if usage is not None:
-            told = self.record.usage
-            told.reported_prompt = usage.reported_prompt
-            told.reported_output = usage.reported_output
-            told.reported_reasoning = usage.reported_reasoning
-            told.reported_cached = usage.reported_cached
-            told.relayed = usage.relayed
-        if self.kept:
-            self.prompt, self.output = self.plan.prompt, self.plan.output
-        elif not billed or usage is None:
-            self.prompt = self.output = self.cached = 0
-        elif usage.reported_output is not None:
-            # Reported usage is the whole exchange, also where the client left just after it.
-            prompt = usage.reported_prompt
-            self.prompt = self.plan.prompt if prompt is None else prompt
-            # None at all, where there was text, was said before there was any.
-            believed = how == "complete" and usage.reported_output > 0
-            self.output = max(usage.reported_output, 0 if believed else usage.relayed)
-            self.cached = min(usage.reported_cached or 0, self.prompt)
-        else:
-            prompt = usage.reported_prompt
-            self.prompt = self.plan.prompt if prompt is None else prompt
-            self.cached = min(usage.reported_cached or 0, self.prompt)
-            self.output = usage.relayed
+            note_usage(self.record, usage)
+        self.billed = billed
+        self.spent = engine.spent(self.plan, how, usage, billed=billed, kept=self.kept)
 
 
 def entries(exchange: Exchange) -> list[LimitEntry]:
     """Return the journal's line for each limit; `charged` is what the request took in the end."""
-    found = []
-    given_back = exchange.record.end == "refused" and (
-        exchange.charged is not None and exchange.charged.admitted
+    charged = exchange.charged
+    return limit_entries(
+        exchange.plan if exchange.local is None else exchange.local,
+        charged,
+        exchange.spent,
+        plan=exchange.plan,
+        given_back=exchange.record.end == "refused" and charged is not None and charged.admitted,
     )
-    for limit, charge, receipt in exchange.counted():
-        final = None
-        if given_back:
-            final = 0
-        elif receipt.taken and exchange.plan is not None:
-            final = engine.final_cost(
-                limit, exchange.plan.model, exchange.prompt, exchange.output, exchange.cached
-            )
-        found.append(
-            LimitEntry(
-                policy=limit.policy,
-                limit=limit.name,
-                by="+".join(limit.by),
-                unit=limit.unit.value,
-                kind=KINDS[type(charge.bucket)],
-                amount=charge.bucket.amount,
-                mode=limit.mode.value,
-                asked=charge.cost,
-                remaining=receipt.remaining,
-                fits=receipt.fits,
-                taken=receipt.taken,
-                retry_after=receipt.retry_after,
-                charged=final,
-                sentence=limit.sentence,
-            )
-        )
-    return found
 
 
 def views(exchange: Exchange) -> Sequence[LimitView]:
@@ -210,14 +162,3 @@ def _item(change: Change) -> str:
 
 
 _ESCAPED = str.maketrans({'"': r"\"", "\\": r"\\"})
-
-
-def note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str], str]) -> None:
-    """Note in a record what was asked for; the prompt only as a keyed hash."""
-    record.model, record.stream = facts.model, facts.stream
-    record.features, record.choices = sorted(facts.features), facts.choices
-    record.reasoning, record.prompt_tokens = facts.reasoning, facts.prompt_tokens
-    record.usage.estimated_prompt = facts.prompt_tokens
-    record.usage.estimated_output = facts.output_tokens * facts.choices
-    if facts.prompt:
-        record.prompt_fp = fingerprint(facts.prompt)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from aiohttp.web import Response
 
-from proxy import engine
 from proxy.auth.trusted import peer_address
 from proxy.core.decision import Effect
 from proxy.core.errors import WeirError
@@ -19,8 +18,9 @@ from proxy.core.quantities import format_duration
 from proxy.core.shape import NO_SHAPE, Change
 from proxy.dialects import routes
 from proxy.front.body import check_head, read_body
-from proxy.front.exchange import Exchange, entries, note_facts, retries, told, views
+from proxy.front.exchange import Exchange, entries, retries, told, views
 from proxy.front.service import Served
+from proxy.journal.entries import note_facts, note_spent
 from proxy.journal.record import ChangeEntry, Record, decision_id
 
 if TYPE_CHECKING:
@@ -229,14 +229,9 @@ class Handler:
             # Its failure is told by the chores; the record is written all the same.
             await asyncio.wait({exchange.settling})
         record.limits = entries(exchange)
-        record.usage.charged_input, record.usage.charged_output = exchange.prompt, exchange.output
-        if exchange.plan is not None:
-            model = exchange.plan.model
-            record.cost_usd_micro = engine.price(
-                model, exchange.prompt, exchange.output, exchange.cached
-            )
+        note_spent(record, exchange.spent, exchange.plan)
         self.metrics.answered(record.status, record.effect)
-        self.metrics.ended(record.end, exchange.prompt, exchange.output)
+        self.metrics.ended(record.end, exchange.spent.prompt, exchange.spent.output)
         self.journal.write(record.to_dict())
 
     def _failed(self, request: BaseRequest, exchange: Exchange, error: WeirError) -> Response:

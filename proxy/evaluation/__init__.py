@@ -1,0 +1,1 @@
+"""Evaluation: what policies and detectors make of labelled traffic, beside baselines."""

@@ -1,0 +1,1 @@
+"""Populations: labelled traffic composed of accounts, texts, arrivals and campaigns."""

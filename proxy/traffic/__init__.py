@@ -1,0 +1,1 @@
+"""Traffic: requests with their answers as JSON lines, to be recorded, composed and replayed."""
