@@ -8,7 +8,7 @@ and `debits` for what was served all the same. For an answer that comes later, p
 another worker: `reservation`, and `settle_reservation` when it is there.
 """
 
-from proxy.engine.deciding import decide, decide_blind, decide_forbidden
+from proxy.engine.deciding import decide, decide_blind, decide_forbidden, reshaped
 from proxy.engine.planning import Context, Plan, local_plan, plan, price
 from proxy.engine.reserving import reservation, settle_reservation
 from proxy.engine.settling import debits, final_cost, settle, undo
@@ -28,6 +28,7 @@ __all__ = [
     "plan",
     "price",
     "reservation",
+    "reshaped",
     "settle",
     "settle_reservation",
     "spent",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.core.decision import Decision, Effect, Mode, OnStoreError, Reason
@@ -121,6 +122,12 @@ def _decided(
         shape=shape,
         level=level.value,
     )
+
+
+def reshaped(decision: Decision, shape: Shape) -> Decision:
+    """Return a decision that serves, with another shape beside its own: the strictest of both."""
+    both = combined([decision.shape, shape])
+    return replace(decision, effect=_effect(both), shape=both)
 
 
 def _effect(shape: Shape) -> Effect:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from proxy import engine
 from proxy.core.decision import Decision, Effect, OnStoreError, Reason
 from proxy.core.errors import StoreUnavailableError
-from proxy.core.shape import NO_SHAPE, combined
+from proxy.core.shape import NO_SHAPE
 from proxy.journal.entries import note_decision
 from proxy.limits.buckets import Lease
 from proxy.limits.keys import standing_key
@@ -88,7 +88,7 @@ class Admission:
         else:
             decision = await self._charged(exchange, plan, principal.account)
         if shape is not NO_SHAPE and decision.effect is not Effect.REFUSE:
-            decision = _reshaped(decision, combined([decision.shape, shape]))
+            decision = engine.reshaped(decision, shape)
         self.metrics.decided(decision)
         note_decision(record, decision)
         if decision.effect is Effect.REFUSE:
@@ -202,12 +202,3 @@ class Admission:
         if denied:
             local = replace(local, limits=(), charges=())
         return local, self.local.charge_now(local.charges, time.time_ns() // 1000)
-
-
-def _reshaped(decision: Decision, shape: Shape) -> Decision:
-    effect = decision.effect
-    if not shape.body_empty:
-        effect = Effect.SHAPE
-    elif shape.delay:
-        effect = Effect.DELAY
-    return replace(decision, effect=effect, shape=shape)

@@ -69,10 +69,7 @@ class MemoryStore:
         """Push the deadlines of held leases on."""
         moment = self._clock() if now is None else now
         for charge in leases:
-            held = self._leases.get(charge.key, {})
-            if charge.token in held and isinstance(charge.bucket, Lease):
-                held[charge.token] = moment + charge.bucket.hold
-                self._until[charge.key] = moment + charge.bucket.hold
+            self.renew_now(charge, moment)
 
     async def ping(self) -> None:
         """Return: memory answers."""
@@ -107,6 +104,13 @@ class MemoryStore:
         """Do what `settle` does, at once."""
         for settlement in settlements:
             self._correct(settlement, now)
+
+    def renew_now(self, charge: Charge, now: int) -> None:
+        """Push the deadline of one held lease to a moment and its hold."""
+        held = self._leases.get(charge.key, {})
+        if charge.token in held and isinstance(charge.bucket, Lease):
+            held[charge.token] = now + charge.bucket.hold
+            self._until[charge.key] = max(self._until[charge.key], now + charge.bucket.hold)
 
     def _look(self, charge: Charge, now: int) -> tuple[bool, float, int, int]:
         """Return whether a charge fits and the three numbers that its receipt is made of."""

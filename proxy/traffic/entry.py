@@ -82,7 +82,8 @@ class Entry:
     id:       id of the decision that was made when it was recorded, ''
     headers:  those of the request that Weir reads ('anthropic-version')
     retry:    which try the SDK said that this was
-    level:    standing that the store told when it was recorded; 'clear' where not noted
+    level, level_by: standing that the store told when it was recorded, and who had set it; 'clear'
+              where not noted
     effect:   what was decided when it was recorded, '' where not noted
     policies: digest of the policies that decided it, ''
     charged_at, settled_at: the store's moments, microseconds since the epoch; None where not noted
@@ -108,6 +109,7 @@ class Entry:
     headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
     retry: int = 0
     level: str = "clear"
+    level_by: str = ""
     effect: str = ""
     policies: str = ""
     charged_at: int | None = None
