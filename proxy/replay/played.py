@@ -47,6 +47,15 @@ class Played:
     how: str = ""
     guessed: bool = False
 
+    @property
+    def cost(self) -> int:
+        """Price of what was charged, micro-dollars."""
+        if self.plan is None:
+            return 0
+        return engine.price(
+            self.plan.model, self.spent.prompt, self.spent.output, self.spent.cached
+        )
+
 
 class Listener(Protocol):
     """Who wants to know what becomes of the requests."""
