@@ -66,7 +66,7 @@ class Story:
     effects: counts, in the order of EFFECTS
     full:    answers served of which nothing was changed
     prompt, output, cost: tokens and micro-dollars charged
-    limits:  requests by the limit that had no room for them
+    limits:  requests by the rule that limited them, shadow ones too: 'policy/limit'
     first:   moment of the first that was shaped, delayed or refused
     """
 
@@ -96,7 +96,7 @@ class Story:
 class Summary:
     """Collects what becomes of each request; fills `Listener`.
 
-    reasons: requests by reason code; changes: by 'verb.what'; errors: by code
+    reasons: by code, and a request may have several; changes: by 'verb.what'; errors: by code
     guessed: answers that nobody had seen
     """
 
@@ -132,14 +132,14 @@ class Summary:
         if decision.level != "clear":
             for story in self._stories(played):
                 story.levels[decision.level] = story.levels.get(decision.level, 0) + 1
-        for change in played.changes:
-            self.changes[change.code] = self.changes.get(change.code, 0) + 1
         self._limits(played)
         self._reasons(played.entry.account, decision)
 
     def settled(self, played: Played) -> None:
         """Count what an exchange cost."""
         self.guessed += played.guessed
+        for change in played.changes:
+            self.changes[change.code] = self.changes.get(change.code, 0) + 1
         spent, plan = played.spent, played.plan
         if plan is None:
             return
@@ -151,15 +151,16 @@ class Summary:
             story.cost += cost
 
     def _reasons(self, account: str, decision: Decision) -> None:
+        held = self.accounts[account].limits
         for reason in (*decision.reasons, *decision.shadowed):
             self.reasons[reason.code] = self.reasons.get(reason.code, 0) + 1
+            if reason.policy and reason.limit:
+                name = f"{reason.policy}/{reason.limit}"
+                held[name] = held.get(name, 0) + 1
             limit = self.limits.get((reason.policy, reason.limit))
             what = NO_ROOM.get(reason.code)
             if limit is not None and what is not None:
                 setattr(limit, what, getattr(limit, what) + 1)
-                name = f"{reason.policy}/{reason.limit}"
-                held = self.accounts[account].limits
-                held[name] = held.get(name, 0) + 1
 
     def _stories(self, played: Played) -> tuple[Story, ...]:
         entry = played.entry

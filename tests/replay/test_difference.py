@@ -200,3 +200,21 @@ def test_nothing_played_is_a_sentence(rules):
     replay.play([])
     assert list(summary_lines(replay.summary)) == ["no request: nothing was played"]
     assert summary_dict(replay.summary)["first"] is None
+
+
+def test_what_a_shape_changed_is_counted_by_what_it_was(rules):
+    replay = Replay(rules(SHAPED, "alone"))
+    replay.play(traffic())
+    assert replay.summary.changes == {"clamp.output_tokens": 8}
+    assert replay.summary.accounts["a"].limits == {"p/soft": 8}
+
+
+def test_what_a_capability_refuses_is_told_of_the_account(rules):
+    forbids = "capabilities: [{forbid: seed}]\n"
+    replay = Replay(rules(forbids, "alone"))
+    sent = traffic(3)
+    for each in sent[1:]:
+        each.body = {**each.body, "seed": 1}
+    replay.play(sent)
+    assert replay.summary.total.effects[3] == 2
+    assert replay.summary.accounts["a"].limits == {"p/forbid seed": 2}
