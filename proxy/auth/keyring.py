@@ -22,10 +22,10 @@ from proxy.auth.keys import (
 )
 from proxy.auth.pepper import fingerprint
 from proxy.core.errors import SettingsError
-from proxy.core.principal import NO_ATTRIBUTES
+from proxy.core.principal import NO_ATTRIBUTES, Principal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
 
@@ -79,27 +79,48 @@ class Keyring:
         expires_in: int | None = None,
     ) -> NewKey:
         """Make a key for an account; its organisation is the account itself where none is given."""
+        key = new_key()
+        whose = Principal(
+            key=key.id,
+            account=account,
+            org=account if org is None else org,
+            plan=plan,
+            verified=verified,
+            purpose=purpose,
+            attributes=attributes,
+        )
+        self._add([(key, whose)], expires_in)
+        return key
+
+    def issue_all(
+        self, principals: Iterable[Principal], *, expires_in: int | None = None
+    ) -> list[NewKey]:
+        """Make a key for each of many in one change; their own `key` and `expires` do not count."""
+        made = [(new_key(), each) for each in principals]
+        self._add(made, expires_in)
+        return [key for key, _ in made]
+
+    def _add(self, made: Iterable[tuple[NewKey, Principal]], expires_in: int | None) -> None:
         if expires_in is not None and expires_in <= 0:
             raise SettingsError("expires: must be in the future")
-        key = new_key()
         with self._changing() as records:
             now = self._clock()
-            records[key.id] = checked(
-                KeyRecord(
-                    id=key.id,
-                    hash=hash_key(self._pepper, key.secret),
-                    account=account,
-                    org=account if org is None else org,
-                    plan=plan,
-                    verified=verified,
-                    purpose=purpose,
-                    attributes=MappingProxyType(dict(attributes)),
-                    created=now,
-                    changed=now,
-                    expires=None if expires_in is None else now + expires_in,
+            for key, whose in made:
+                records[key.id] = checked(
+                    KeyRecord(
+                        id=key.id,
+                        hash=hash_key(self._pepper, key.secret),
+                        account=whose.account,
+                        org=whose.org,
+                        plan=whose.plan,
+                        verified=whose.verified,
+                        purpose=whose.purpose,
+                        attributes=MappingProxyType(dict(whose.attributes)),
+                        created=now,
+                        changed=now,
+                        expires=None if expires_in is None else now + expires_in,
+                    )
                 )
-            )
-        return key
 
     def rotate(self, id_: str, grace: int) -> NewKey:
         """Make a key for the same principal; the old one works for `grace` microseconds more."""

@@ -46,11 +46,19 @@ def test_(paths: tuple[Path, ...], *, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(["policy", "models", "cases"]), default="policy")
+@click.argument(
+    "what", type=click.Choice(["policy", "models", "cases", "traffic"]), default="policy"
+)
 def schema(what: str) -> None:
-    """Print the JSON Schema of policy files, of the models file or of cases, for editors."""
+    """Print the JSON Schema of policy files, the models file, cases, or lines of traffic."""
     from proxy.policy.schema import models_schema, policy_schema  # noqa: PLC0415
     from proxy.replay.cases import case_schema  # noqa: PLC0415
+    from proxy.traffic.schema import schema as traffic_schema  # noqa: PLC0415
 
-    made = {"policy": policy_schema, "models": models_schema, "cases": case_schema}[what]()
+    made = {
+        "policy": policy_schema,
+        "models": models_schema,
+        "cases": case_schema,
+        "traffic": traffic_schema,
+    }[what]()
     click.echo(orjson.dumps(made, option=orjson.OPT_INDENT_2))

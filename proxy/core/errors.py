@@ -160,3 +160,15 @@ class PolicyError(WeirError):
     """The policy files cannot be used; the message lists every mistake, one a line."""
 
     code = "policy.invalid"
+
+
+class TrafficError(WeirError):
+    """A line or a file of traffic cannot be read; the message names the field, never its text."""
+
+    code = "traffic.unreadable"
+
+
+class PopulationError(WeirError):
+    """A population cannot be composed; the message lists every mistake, one a line."""
+
+    code = "population.invalid"

@@ -30,6 +30,7 @@ class Answer:
     kept:   the answer was still being made when the request was over (background)
     object: id of the stored object that was made, ''
     sealed: what was handed out sealed, to be sent back: thinking signatures, encrypted reasoning
+    code:   of the error that Weir gave or met while it served, ''
     """
 
     status: int = 200
@@ -41,6 +42,7 @@ class Answer:
     kept: bool = False
     object: str = ""
     sealed: tuple[str, ...] = field(default=(), repr=False)
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +86,12 @@ class Entry:
     retry:    which try the SDK said that this was
     level, level_by: standing that the store told when it was recorded, and who had set it; 'clear'
               where not noted
+    level_until: when that standing runs out, microseconds since the epoch; None where not noted
     effect:   what was decided when it was recorded, '' where not noted
     policies: digest of the policies that decided it, ''
     charged_at, settled_at: the store's moments, microseconds since the epoch; None where not noted
+    released_at: the store's moment at which this request, which read a stored answer, settled what
+              its making had reserved; None where it did not
     fp:       fingerprints taken when it was recorded; they stand for the texts in counting
     facts:    what was read from the request, in place of a body (traffic made from a journal)
     """
@@ -110,9 +115,11 @@ class Entry:
     retry: int = 0
     level: str = "clear"
     level_by: str = ""
+    level_until: int | None = None
     effect: str = ""
     policies: str = ""
     charged_at: int | None = None
     settled_at: int | None = None
+    released_at: int | None = None
     fp: Prints | None = None
     facts: RequestFacts | None = None
