@@ -12,7 +12,7 @@ DIGEST := $(shell { sha256sum requirements.lock 2>/dev/null || shasum -a 256 req
 STAMP := $(VENV)/.stamp-$(DIGEST)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv serve test check bench bench-streams fuzz lock clean
+.PHONY: help venv serve test check bench bench-streams bench-replay evaluation fuzz lock clean
 
 help:
 	@echo 'make serve   start Weir on 127.0.0.1:8080 with a stand-in model and a demo key'
@@ -20,6 +20,8 @@ help:
 	@echo 'make check   format, lint, types, import contracts, coverage of the rooms, policy cases'
 	@echo 'make bench   cost and latency of Weir beside a bare proxy'
 	@echo 'make bench-streams   cost of a streamed chunk, bare, through Weir and under each shape'
+	@echo 'make bench-replay   records a second and memory of a replay'
+	@echo 'make evaluation   compose the medium population and measure the sample policies on it'
 	@echo 'make fuzz    let a coverage-guided fuzzer loose on the readers, ten minutes each'
 	@echo 'make lock    write requirements.lock again from pyproject.toml'
 	@echo 'make clean   remove the environment and all caches, but not the state in .weir'
@@ -51,6 +53,13 @@ bench: $(STAMP)
 
 bench-streams: $(STAMP)
 	@$(BIN)/python bench/streams.py $(ARGS)
+
+bench-replay: $(STAMP)
+	@$(BIN)/python bench/replay.py $(ARGS)
+
+# A quarter of an hour, and ../shared/data (or DATA=…, the same files).
+evaluation: $(STAMP)
+	@$(BIN)/weir evaluate bench/populations/medium.yaml --policies policies --markdown docs/evaluation.md $(ARGS)
 
 # The fuzzer has an environment of its own: it instruments what it imports, and has no other use.
 fuzz: $(STAMP) $(FUZZ)/.stamp

@@ -1,0 +1,191 @@
+"""`weir replay`: policies tried on traffic, before anybody feels them."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from proxy.cli.options import Duration
+from proxy.cli.progress import bar
+from proxy.cli.replayed import Outcome, Sets, Wanted, tell
+from proxy.cli.sending import Pace, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from proxy.policy.loader import Loaded
+    from proxy.replay.bounds import Most
+    from proxy.replay.played import Listener
+
+
+class Bound(click.ParamType["Most"]):
+    """A count, or a share in percent."""
+
+    name = "bound"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Most:
+        """Return a bound."""
+        from proxy.replay.bounds import most  # noqa: PLC0415 - loaded when needed
+
+        try:
+            return most(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@click.command()
+@click.argument("traffic", nargs=-1, required=True, type=Path)
+@click.option(
+    "--policies", type=Path, default=Path("policies"), show_default=True, help="What is tried."
+)
+@click.option(
+    "--against", type=Path, help="Policies to compare with: those in force, those of main."
+)
+@click.option("--json", "json_to", metavar="FILE|-", help="Write all results as JSON.")
+@click.option(
+    "--report", type=Path, metavar="FILE.html", help="Write one page to read in a browser."
+)
+@click.option(
+    "--records", type=Path, metavar="FILE", help="Write each decision as a line of the journal."
+)
+@click.option(
+    "--max-new-refusals",
+    "most_new",
+    type=Bound(),
+    metavar="0.1%|N",
+    help="Exit 1 when more requests are refused that --against does not refuse.",
+)
+@click.option(
+    "--fail-on",
+    multiple=True,
+    metavar="LIMIT",
+    help="Exit 1 when this limit limits what --against did not (without --against: anything).",
+)
+@click.option("--target", metavar="URL", help="Send the traffic as live HTTP to a gateway.")
+@click.option("--speed", default="1x", show_default=True, metavar="1x|10x|max", help="Of --target.")
+@click.option("--keys", type=Path, help="Of --target: {key of the traffic: secret}, JSON or YAML.")
+@click.option(
+    "--for", "lasting", type=Duration(), help="Of --target: end after so long (30s, 10m)."
+)
+@click.option("--most", type=click.IntRange(min=1), help="Of --target: end after so many requests.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=64,
+    show_default=True,
+    help="Of --target: requests on their way at one time.",
+)
+@click.option("--forward-ip", is_flag=True, help="Of --target: send x-forwarded-for.")
+def replay(
+    traffic: tuple[Path, ...],
+    policies: Path,
+    against: Path | None,
+    json_to: str | None,
+    report: Path | None,
+    records: Path | None,
+    most_new: Most | None,
+    fail_on: tuple[str, ...],
+    target: str | None,
+    speed: str,
+    keys: Path | None,
+    lasting: int | None,
+    most: int | None,
+    concurrency: int,
+    *,
+    forward_ip: bool,
+) -> int:
+    """Play traffic through policies, and tell who would have been limited.
+
+    TRAFFIC is JSON lines, plain, gzip or zstd: a recording (settings: record), what
+    `weir traffic` and `weir population` write, or directories of these. Nothing is sent anywhere,
+    but with --target.
+
+    \b
+    weir replay .weir/traffic --policies policies --report replay.html
+    weir replay week.jsonl.zst --policies edited --against policies --max-new-refusals 0.1%
+    weir replay week.jsonl.zst --target http://127.0.0.1:8080 --speed 10x --keys keys.json
+
+    Exit 0: good. 1: a bound is broken. 2: nothing could be read, or a flag is wrong.
+    """  # noqa: D301
+    from proxy.policy.loader import load  # noqa: PLC0415 - commands load what they need
+
+    for path in traffic:
+        if not path.exists():
+            raise click.UsageError(f"there is no traffic at {path}")
+    rules = load(policies)
+    if target is not None:
+        pace = Pace(target, speed, keys, lasting, most, concurrency, forward_ip=forward_ip)
+        return send(traffic, rules, pace, json_to)
+    before = None if against is None else load(against)
+    wanted = Wanted(json_to, report, records, most_new, fail_on)
+    _sensible(wanted, rules, before)
+    return _play(traffic, wanted, Sets(policies, rules, against, before))
+
+
+def _sensible(wanted: Wanted, rules: Loaded, before: Loaded | None) -> None:
+    """Refuse bounds that could not break."""
+    from proxy.replay.bounds import unknown  # noqa: PLC0415
+
+    if wanted.most_new is not None and before is None:
+        raise click.UsageError("--max-new-refusals compares: name the other policies by --against")
+    limits = [
+        f"{limit.policy}/{limit.name}"
+        for loaded in (rules, before)
+        if loaded is not None
+        for policy in loaded.policies.policies
+        for limit in policy.limits
+    ]
+    for name in unknown(limits, wanted.fail_on):
+        raise click.UsageError(
+            f"--fail-on {name}: no limit has this name ({nearest(name, limits)})"
+        )
+
+
+def nearest(name: str, limits: Sequence[str]) -> str:
+    """Return what might have been meant."""
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    own = {each.partition("/")[2] for each in limits}
+    found = get_close_matches(name, [*own, *limits], n=1)
+    return f"did you mean {found[0]}?" if found else f"there are {', '.join(sorted(own))}"
+
+
+def _play(traffic: tuple[Path, ...], wanted: Wanted, sets: Sets) -> int:
+    from proxy.evaluation.measuring import Measures  # noqa: PLC0415
+    from proxy.replay.run import Replay  # noqa: PLC0415
+    from proxy.traffic.reading import Tally, entries, size  # noqa: PLC0415
+
+    measures, tally = Measures(), Tally()
+    with _records(wanted.records, sets.rules) as listeners:
+        played = Replay(sets.rules, sets.before, (measures, *listeners))
+        settle_down()
+        with bar("replaying", size(traffic)) as advance:
+            played.play(entries(traffic, tally, advance))
+    return tell(Outcome(played, measures, tally, sets, traffic), wanted)
+
+
+@contextmanager
+def _records(path: Path | None, rules: Loaded) -> Iterator[Sequence[Listener]]:
+    """Yield who writes each decision to a file, where one is named."""
+    if path is None:
+        yield ()
+        return
+    from proxy.replay.recordwriting import RecordWriter  # noqa: PLC0415
+
+    with path.open("wb") as file:
+        yield (RecordWriter(file, rules.policies.digest),)
+
+
+def settle_down() -> None:
+    """Let the collector of cycles look less often: what a replay makes lives long or dies at once.
+
+    Looking every few hundred objects would cost a tenth of the time.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
