@@ -16,7 +16,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from proxy.core.decision import Decision
+    from proxy.core.decision import Decision, Raise
 
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_LATEST
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -53,6 +53,11 @@ class Metrics:
         self._limits = Counter(
             "weir_limit_overflows", "Limits that had no room, by policy, limit and mode.",
             ["policy", "limit", "mode"], registry=registry,
+        )  # fmt: skip
+        self._raises = Counter(
+            "weir_level_raises",
+            "Levels raised by limits: set, kept (it was as high, or pardoned) or failed.",
+            ["policy", "limit", "level", "result"], registry=registry,
         )  # fmt: skip
         self.blind = Counter(
             "weir_blind_decisions", "Requests decided without an answer of the counters.",
@@ -97,6 +102,15 @@ class Metrics:
             "weir_journal_dropped", "Records that could not be written since the worker started.",
             registry=registry, multiprocess_mode="sum",
         )  # fmt: skip
+        self.recording = Gauge(
+            "weir_recording", "1 while prompts and answers are recorded in the clear.",
+            registry=registry, multiprocess_mode="max",
+        )  # fmt: skip
+        self.recording_dropped = Gauge(
+            "weir_recording_dropped",
+            "Requests that could not be recorded since the worker started.",
+            registry=registry, multiprocess_mode="sum",
+        )  # fmt: skip
         self.policy_good = Gauge(
             "weir_policies_good", "1 while the policy files on disk are the ones in force.",
             registry=registry, multiprocess_mode="min",
@@ -131,6 +145,10 @@ class Metrics:
             self._limits.labels(reason.policy, reason.limit, "shadow").inc()
         if decision.blind:
             self.blind.inc()
+
+    def raised(self, raised: Raise, result: str) -> None:
+        """Count one level that a limit raised: 'set', 'kept' or 'failed'."""
+        self._raises.labels(raised.policy, raised.limit, raised.level.value, result).inc()
 
     def ended(self, end: str, prompt: int, output: int) -> None:
         """Count how an exchange ended and what was charged for it, in tokens."""

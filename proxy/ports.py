@@ -83,13 +83,21 @@ class CounterStore(Protocol):
 
 
 class Standings(Protocol):
-    """Where standings are set and read by hand. All raise StoreUnavailableError.
+    """Where standings are set, lifted and read. All raise StoreUnavailableError.
 
     Any worker's next `CounterStore.charge` tells what is set here.
     """
 
     async def set(self, account: str, standing: Standing) -> None:
         """Put an account at a level; expires by itself. Noted in its history."""
+        ...
+
+    async def lift(self, account: str, standing: Standing, now: int) -> bool:
+        """Raise an account to a level, atomically; tell whether that changed anything.
+
+        It does where the level is higher than the account's, or as high and for longer
+        (`core.standing.lifted`), and where no person has pardoned it lately. Noted in its history.
+        """
         ...
 
     async def pardon(self, account: str, now: int, by: str, reason: str) -> bool:
@@ -181,4 +189,17 @@ class Journal(Protocol):
 
     def write(self, record: Mapping[str, object]) -> None:
         """Enqueue one record; never waits, never raises."""
+        ...
+
+
+class Recorder(Protocol):
+    """Full traffic, for who has switched that on."""
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far."""
+        ...
+
+    def record(self, line: bytes) -> None:
+        """Enqueue one line of traffic with its newline; never waits, never raises."""
         ...

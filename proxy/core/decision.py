@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from proxy.core.shape import NO_SHAPE, Shape
+
+if TYPE_CHECKING:
+    from proxy.core.standing import Level
 
 
 class Effect(StrEnum):
@@ -37,7 +41,7 @@ class Reason:
     """One coded sentence with numbers.
 
     code:        'limit.exceeded', 'limit.never_fits', 'limit.shadow', 'limit.shaped',
-                 'limit.flagged', 'capability.forbidden', 'capability.required',
+                 'limit.flagged', 'limit.raised', 'capability.forbidden', 'capability.required',
                  'capability.shadow', 'standing.<level>', 'store.unavailable', …
     policy:      the policy that says so, '' where none
     limit:       the limit, capability or shape in it, '' where none
@@ -67,15 +71,40 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
+class Raise:
+    """A limit without room raises the standing of the account that asked, from its next request on.
+
+    level:  watch, guarded or restricted
+    lasts:  microseconds, from the moment of the charge
+    reason: the limit and its numbers, 'limit.raised'
+    """
+
+    level: Level
+    lasts: int
+    reason: Reason
+
+    @property
+    def policy(self) -> str:
+        """The limit's policy."""
+        return self.reason.policy
+
+    @property
+    def limit(self) -> str:
+        """The limit."""
+        return self.reason.limit
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The whole: an effect, all reasons for it, and what shadow limits would have said.
 
-    reasons:     of a refusal, what refuses; else what shapes, delays or flags
+    reasons:     of a refusal, what refuses; else what shapes or delays. Then what raises or flags
     retry_after: microseconds until the request would fit every limit that refused it;
                  None when waiting does not help (or nothing was refused)
     blind:       the counters did not answer; limits were decided by their on_store_error
     shape:       what is changed in request and answer, of all shapes the strictest
-    level:       the account's standing
+    level:       the account's standing, as it was before this request raised it
+    raised:      what raises it; each is among the reasons too
     """
 
     effect: Effect
@@ -85,3 +114,4 @@ class Decision:
     blind: bool = False
     shape: Shape = NO_SHAPE
     level: str = "clear"
+    raised: tuple[Raise, ...] = ()

@@ -58,17 +58,7 @@ class Standing:
 
     def to_bytes(self) -> bytes:
         """Return what stores keep."""
-        return orjson.dumps(self._plain())
-
-    def _plain(self) -> dict[str, object]:
-        plain: dict[str, object] = {
-            "level": self.level.value,
-            "since": self.since,
-            "until": self.until,
-            "by": self.by,
-            "reason": self.reason,
-        }
-        return plain if self.under is None else {**plain, "under": self.under._plain()}
+        return orjson.dumps(_plain(self))
 
 
 def standing_of(stored: bytes) -> Standing:
@@ -78,6 +68,17 @@ def standing_of(stored: bytes) -> Standing:
     1
     """
     return _standing(orjson.loads(stored))
+
+
+def _plain(standing: Standing) -> dict[str, object]:
+    plain: dict[str, object] = {
+        "level": standing.level.value,
+        "since": standing.since,
+        "until": standing.until,
+        "by": standing.by,
+        "reason": standing.reason,
+    }
+    return plain if standing.under is None else {**plain, "under": _plain(standing.under)}
 
 
 def _standing(told: object) -> Standing:

@@ -4,12 +4,14 @@ The walk is `plan` -> (the store charges) -> `decide` -> (the answer is relayed)
 `settle`.
 A request that a capability refuses is never charged: `decide_forbidden`. What was charged for one
 that is refused all the same comes back by `undo`. Where the store did not answer: `decide_blind`,
-and `debits` for what was served all the same. For an answer that comes later, perhaps through
+and `debits` for what was served all the same. What a decision raises the account to:
+`standing_after`. For an answer that comes later, perhaps through
 another worker: `reservation`, and `settle_reservation` when it is there.
 """
 
-from proxy.engine.deciding import decide, decide_blind, decide_forbidden, reshaped
+from proxy.engine.deciding import decide, decide_blind, decide_forbidden, reshaped, turned_away
 from proxy.engine.planning import Context, Plan, local_plan, plan, price
+from proxy.engine.raising import highest, standing_after
 from proxy.engine.reserving import reservation, settle_reservation
 from proxy.engine.settling import debits, final_cost, settle, undo
 from proxy.engine.spending import NOTHING, Spent, spent
@@ -24,6 +26,7 @@ __all__ = [
     "decide_blind",
     "decide_forbidden",
     "final_cost",
+    "highest",
     "local_plan",
     "plan",
     "price",
@@ -32,5 +35,7 @@ __all__ = [
     "settle",
     "settle_reservation",
     "spent",
+    "standing_after",
+    "turned_away",
     "undo",
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.core.decision import Decision, Effect, Mode, OnStoreError, Reason
+from proxy.core.decision import Decision, Effect, Mode, OnStoreError, Raise, Reason
 from proxy.core.shape import NO_SHAPE, combined
 from proxy.core.standing import Level
+from proxy.engine.raising import tells
 from proxy.limits.buckets import KINDS
 from proxy.policy.compiled import Otherwise
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 UNDER_REVIEW = "account_under_review"  # what a contained client is told where no ladder says more
 BLIND_RETRY = 1_000_000
+ALLOWED = Decision(Effect.ALLOW)
 
 
 def decide_forbidden(plan: Plan) -> Decision:
@@ -36,8 +38,18 @@ def decide(plan: Plan, charged: Charged) -> Decision:
     """Return the decision that standing and receipts give.
 
     The account's standing refuses first; then binding limits without room; else all shapes add up.
+    What a limit raises holds from the next request on. Whom the standing refuses it raises no
+    further: else who goes on trying would never come out.
     """
-    return _decided(plan, charged.standing, _Counted(plan, charged))
+    if (
+        charged.standing is None
+        and not plan.watched
+        and all(receipt.fits for receipt in charged.receipts)
+    ):
+        return ALLOWED  # no ladder speaks of a clear account
+    counted = _Counted(plan, charged)
+    counted.raised = [each for each in counted.raised if tells(each, charged.standing, charged.at)]
+    return _decided(plan, charged.standing, counted)
 
 
 def decide_blind(
@@ -50,9 +62,10 @@ def decide_blind(
     standing:       the account's, as it was told last and if it still holds
 
     A limit that says `deny` does what it does without room: it refuses, or gives its shape. One
-    that says `allow` is silent.
+    that says `allow` is silent. None raises a level: where it would be written does not answer.
     """
     counted = _Counted(local, charged)
+    counted.raised = []
     denied: list[Reason] = []
     for limit, charge in zip(plan.limits, plan.charges, strict=True):
         if limit.on_store_error is not OnStoreError.DENY or limit.mode is not Mode.ENFORCE:
@@ -71,6 +84,7 @@ class _Counted:
     def __init__(self, plan: Plan, charged: Charged) -> None:
         self.refused: list[Reason] = []
         self.shaping: list[Shaping] = []
+        self.raised: list[Raise] = []
         self.flagged: list[Reason] = []
         self.shadowed: list[Reason] = list(plan.watched)
         for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True):
@@ -88,6 +102,9 @@ class _Counted:
             case Otherwise.SHAPE:
                 told = _reason("limit.shaped", limit, charge, receipt)
                 self.shaping.append((told, limit.shape))
+            case Otherwise.LEVEL:
+                told = _reason("limit.raised", limit, charge, receipt)
+                self.raised.append(Raise(limit.level, limit.lasts, told))
             case Otherwise.FLAG:
                 self.flagged.append(_reason("limit.flagged", limit, charge, receipt))
 
@@ -103,24 +120,27 @@ def _decided(
         return Decision(
             Effect.REFUSE, tuple(refused), shadowed, blind=blind, level=level.value
         )  # fmt: skip
+    raising = [each.reason for each in counted.raised]
     if counted.refused:
         return Decision(
             Effect.REFUSE,
-            tuple(counted.refused),
+            (*counted.refused, *raising),
             shadowed,
             _longest(counted.refused),
             blind=blind,
             level=level.value,
+            raised=tuple(counted.raised),
         )
     shaping = [*_standing_shapes(reached, level), *counted.shaping]
     shape = combined(shape for _, shape in shaping)
     return Decision(
         _effect(shape),
-        (*(reason for reason, _ in shaping), *counted.flagged),
+        (*(reason for reason, _ in shaping), *raising, *counted.flagged),
         shadowed,
         blind=blind,
         shape=shape,
         level=level.value,
+        raised=tuple(counted.raised),
     )
 
 
@@ -128,6 +148,15 @@ def reshaped(decision: Decision, shape: Shape) -> Decision:
     """Return a decision that serves, with another shape beside its own: the strictest of both."""
     both = combined([decision.shape, shape])
     return replace(decision, effect=_effect(both), shape=both)
+
+
+def turned_away(decision: Decision) -> Decision:
+    """Return the refusal of what was to be delayed: too many are waiting already."""
+    wait = decision.shape.delay
+    reason = Reason("delay.full", limit=", ".join(decision.shape.names), retry_after=wait)
+    return replace(
+        decision, effect=Effect.REFUSE, reasons=(reason, *decision.reasons), retry_after=wait
+    )
 
 
 def _effect(shape: Shape) -> Effect:

@@ -13,7 +13,7 @@ from proxy.limits.keys import bucket_key
 from proxy.policy.compiled import Scope, Unit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from proxy.policy.compiled import Capability, Limit, Model, Policy, PolicySet, Rung
 
 TOKENS_PER_PRICE = 1_000_000
+MOST_SUBJECTS = 8192  # whose keys a policy remembers
+_ONE_EACH = dict.fromkeys(Unit, 1)
+_WITH_TOKEN = frozenset(
+    {Unit.CONCURRENT, Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES}
+)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Plan:
-    """What one request would take: `charges[i]` belongs to `limits[i]`.
+    """What one request would take: `charges[i]` belongs to `limits[i]`. Nobody changes it.
 
     prompt, output: tokens reserved; the output is for all choices together
     model:          prices and counters used
@@ -88,19 +93,23 @@ def plan(
     output = facts.output_tokens * facts.choices
     speaking = [each for each in policies.policies if each.applies(principal, facts, address)]
     limits = [limit for policy in speaking for limit in policy.limits]
+    subjects = {
+        Scope.KEY: principal.key,
+        Scope.ACCOUNT: principal.account,
+        Scope.ORG: principal.org,
+        Scope.IP: address,
+        Scope.MODEL: facts.model,
+        Scope.GLOBAL: "",
+    }
+    keys = [each for policy in speaking for each in _keys(policy, context.env, subjects)]
+    takes = costs(prompt, output, model)
     charges = []
-    for limit in limits:
-        tag, key = _key_of(limit, context.env, principal, facts.model, address)
-        charges.append(
-            Charge(
-                tag,
-                key,
-                limit.bucket,
-                cost(limit.unit, prompt, output, model),
-                limit.binding,
-                _token(limit.unit, facts, address, lease_id, context.fingerprint),
-            )
-        )
+    for limit, (tag, key) in zip(limits, keys, strict=True):
+        unit = limit.unit
+        token = ""
+        if unit in _WITH_TOKEN:
+            token = _token(unit, facts, address, lease_id, context.fingerprint)
+        charges.append(Charge(tag, key, limit.bucket, takes[unit], limit.binding, token))
     refused, watched = _capabilities(speaking, facts, principal, address)
     ladders = tuple((policy.name, policy.ladder) for policy in speaking if policy.ladder)
     return Plan(tuple(limits), tuple(charges), prompt, output, model, refused, watched, ladders)
@@ -123,25 +132,14 @@ def local_plan(plan: Plan, replicas: int) -> Plan:
     )
 
 
-def cost(unit: Unit, prompt: int, output: int, model: Model, cached: int = 0) -> int:
-    """Return what so many tokens take of a limit that counts this unit."""
-    match unit:
-        case Unit.INPUT_TOKENS:
-            return prompt
-        case Unit.OUTPUT_TOKENS:
-            return output
-        case Unit.TOKENS:
-            return prompt + output
-        case Unit.USD:
-            return price(model, prompt, output, cached)
-        case (
-            Unit.REQUESTS
-            | Unit.CONCURRENT
-            | Unit.DISTINCT_PROMPTS
-            | Unit.DISTINCT_MODELS
-            | Unit.DISTINCT_ADDRESSES
-        ):
-            return 1
+def costs(prompt: int, output: int, model: Model, cached: int = 0) -> dict[Unit, int]:
+    """Return what a request of so many tokens takes of a limit, by the unit that it counts."""
+    return _ONE_EACH | {
+        Unit.INPUT_TOKENS: prompt,
+        Unit.OUTPUT_TOKENS: output,
+        Unit.TOKENS: prompt + output,
+        Unit.USD: price(model, prompt, output, cached),
+    }
 
 
 def _capabilities(
@@ -197,44 +195,27 @@ def _token(
             return ""
 
 
-def _key_of(
-    limit: Limit, env: str, principal: Principal, model: str, address: str
-) -> tuple[str, str]:
-    subjects = []
-    for scope in limit.by:
-        match scope:
-            case Scope.KEY:
-                subjects.append(principal.key)
-            case Scope.ACCOUNT:
-                subjects.append(principal.account)
-            case Scope.ORG:
-                subjects.append(principal.org)
-            case Scope.IP:
-                subjects.append(address)
-            case Scope.MODEL:
-                subjects.append(model)
-            case Scope.GLOBAL:
-                subjects.append("")
-    return _key(env, limit.by, tuple(subjects), limit.policy, limit.name, limit.bucket)
+def _keys(policy: Policy, env: str, subjects: Mapping[Scope, str]) -> tuple[tuple[str, str], ...]:
+    """Return tag and key of the bucket of each of a policy's limits."""
+    whose = (env, *[subjects[scope] for scope in policy.by])
+    found = policy.keys.get(whose)
+    if found is None:
+        if len(policy.keys) >= MOST_SUBJECTS:
+            policy.keys.clear()
+        found = tuple(_key(limit, env, subjects) for limit in policy.limits)
+        policy.keys[whose] = found
+    return found
 
 
-@lru_cache(maxsize=65_536)
-def _key(
-    env: str,
-    by: tuple[Scope, ...],
-    subjects: tuple[str, ...],
-    policy: str,
-    name: str,
-    bucket: Bucket,
-) -> tuple[str, str]:
-    rest = tuple(
-        part
-        for scope, subject in zip(by[1:], subjects[1:], strict=True)
-        for part in (scope.value, subject)
+def _key(limit: Limit, env: str, subjects: Mapping[Scope, str]) -> tuple[str, str]:
+    first, *others = limit.by
+    rest = [part for scope in others for part in (scope.value, subjects[scope])]
+    return bucket_key(
+        env, first.value, subjects[first], limit.policy, limit.name, limit.bucket, rest
     )
-    return bucket_key(env, by[0].value, subjects[0], policy, name, bucket, rest)
 
 
+@lru_cache(maxsize=4096)
 def _share(bucket: Bucket, replicas: int) -> Bucket:
     amount = max(1, bucket.amount // replicas)
     match bucket:

@@ -6,12 +6,12 @@ for the prices. They hold keys, kinds and numbers; no prompt and no secret.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import orjson
 
-from proxy.engine.planning import cost
+from proxy.engine.planning import costs
 from proxy.limits.buckets import KINDS, Budget, Distinct, Exposure, Lease, Rate, Rolling, Window
 from proxy.limits.charges import Charge, Charged, Settlement
 from proxy.policy.compiled import Unit
@@ -34,7 +34,7 @@ def reservation(plan: Plan, charged: Charged) -> bytes:
                     "tag": charge.tag,
                     "key": charge.key,
                     "kind": KINDS[type(charge.bucket)],
-                    "bucket": asdict(charge.bucket),
+                    "bucket": _numbers(charge.bucket),
                     "unit": limit.unit.value,
                     "cost": charge.cost,
                     "mark": receipt.mark,
@@ -62,14 +62,20 @@ def settle_reservation(
         if told["v"] != VERSION:
             raise ValueError("a reservation of another version")
         found = [_read(each) for each in told["charges"]]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ZeroDivisionError) as error:
         raise ValueError("no reservation") from error
+    took = costs(prompt, output, model, cached)
     settlements = []
     for unit, charge, mark in found:
-        delta = cost(unit, prompt, output, model, cached) - charge.cost
+        delta = took[unit] - charge.cost
         if delta or isinstance(charge.bucket, Lease):
             settlements.append(Settlement(charge, delta, mark))
     return settlements
+
+
+def _numbers(bucket: Bucket) -> dict[str, int | str]:
+    """Return what a bucket is made from; what follows from that is left out."""
+    return {each.name: getattr(bucket, each.name) for each in fields(bucket) if each.init}
 
 
 def _read(told: dict[str, object]) -> tuple[Unit, Charge, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.engine.planning import cost
+from proxy.engine.planning import costs
 from proxy.limits.buckets import Distinct, Lease
 from proxy.limits.charges import Charge, Charged, Settlement
 
@@ -28,6 +28,7 @@ def settle(
     prompt, output: tokens in the end. Values asked for stay noted. Leases are given back, unless
     the answer is still being made: then they end by themselves, or with the reservation.
     """
+    took = costs(prompt, output, plan.model, cached)
     settlements = []
     for limit, charge, receipt in zip(plan.limits, plan.charges, charged.receipts, strict=True):
         if not receipt.taken or isinstance(charge.bucket, Distinct):
@@ -36,7 +37,7 @@ def settle(
             if not going_on:
                 settlements.append(Settlement(charge, 0, receipt.mark))
             continue
-        delta = cost(limit.unit, prompt, output, plan.model, cached) - charge.cost
+        delta = took[limit.unit] - charge.cost
         if delta:
             settlements.append(Settlement(charge, delta, receipt.mark))
     return settlements
@@ -56,8 +57,9 @@ def undo(plan: Plan, charged: Charged) -> list[Settlement]:
 
 def debits(plan: Plan, prompt: int, output: int, cached: int = 0) -> list[Charge]:
     """Return non-binding charges for what was served while the counters were away."""
+    took = costs(prompt, output, plan.model, cached)
     return [
-        replace(charge, cost=cost(limit.unit, prompt, output, plan.model, cached), binding=False)
+        replace(charge, cost=took[limit.unit], binding=False)
         for limit, charge in zip(plan.limits, plan.charges, strict=True)
         if not isinstance(charge.bucket, Lease)
     ]
@@ -65,4 +67,4 @@ def debits(plan: Plan, prompt: int, output: int, cached: int = 0) -> list[Charge
 
 def final_cost(limit: Limit, model: Model, prompt: int, output: int, cached: int = 0) -> int:
     """Return what the exchange took of one limit in the end, in its unit."""
-    return cost(limit.unit, prompt, output, model, cached)
+    return costs(prompt, output, model, cached)[limit.unit]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy import engine
-from proxy.core.decision import Decision, Effect, OnStoreError, Reason
+from proxy.core.decision import Decision, Effect, OnStoreError
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.shape import NO_SHAPE
-from proxy.journal.entries import note_decision
+from proxy.journal.entries import REFUSED, note_decision
 from proxy.limits.buckets import Lease
 from proxy.limits.keys import standing_key
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from proxy.core.standing import Standing
     from proxy.engine import Context, Plan
     from proxy.front.exchange import Exchange
+    from proxy.front.raising import Levels
     from proxy.limits.charges import Charge, Charged
     from proxy.metrics import Metrics
     from proxy.policy.compiled import PolicySet
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from proxy.store.memory import MemoryStore
 
 RENEW_SECONDS = 20
-REFUSED = "refused"
 MOST_STANDINGS = 100_000
 
 
@@ -49,6 +49,7 @@ class Admission:
     replicas: processes that share an amount while the store is away
     held:     concurrency slots of running answers, by decision id
     standings: those of accounts seen last, for when the store is away
+    levels:    writes the levels that limits raise; None where nobody does
     """
 
     store: CounterStore
@@ -58,6 +59,7 @@ class Admission:
     replicas: int
     held: dict[str, list[Charge]] = field(default_factory=dict)
     standings: dict[str, Standing] = field(default_factory=dict)
+    levels: Levels | None = None
 
     async def admit(
         self,
@@ -91,9 +93,7 @@ class Admission:
             decision = engine.reshaped(decision, shape)
         self.metrics.decided(decision)
         note_decision(record, decision)
-        if decision.effect is Effect.REFUSE:
-            record.end, record.code = REFUSED, decision.reasons[0].code
-        else:
+        if decision.effect is not Effect.REFUSE:
             self._hold(record.id, plan, blind=decision.blind)
         return decision
 
@@ -112,6 +112,8 @@ class Admission:
             record.charged_at = charged.at
             self._remember(account, charged.standing)
             decision = engine.decide(plan, charged)
+            if decision.raised and self.levels is not None:
+                self.levels.note(account, decision, charged)
         exchange.charged = charged
         after = exchange.since()
         record.timings.store = after - before
@@ -121,14 +123,9 @@ class Admission:
 
     def turn_away(self, exchange: Exchange, decision: Decision) -> Decision:
         """Refuse after all what was let in to be delayed: too many are waiting already."""
-        wait = decision.shape.delay
-        reason = Reason("delay.full", limit=", ".join(decision.shape.names), retry_after=wait)
-        record = exchange.record
-        record.effect, record.end, record.code = Effect.REFUSE.value, REFUSED, reason.code
-        record.reasons.insert(0, f"{reason.code}:{reason.limit}")
-        return replace(
-            decision, effect=Effect.REFUSE, reasons=(reason, *decision.reasons), retry_after=wait
-        )
+        refused = engine.turned_away(decision)
+        note_decision(exchange.record, refused)
+        return refused
 
     async def settle(self, exchange: Exchange) -> None:
         """Make the charges what the exchange really took; give its slots back."""
@@ -162,15 +159,15 @@ class Admission:
 
     async def settle_reservation(
         self, reservation: bytes, exchange: Exchange, spent: tuple[int, int, int]
-    ) -> None:
+    ) -> int | None:
         """Correct what an earlier request reserved to what its result took in the end.
 
         spent: prompt, output and cached tokens
+        Returns the store's moment, None where it said none.
         """
         assert exchange.plan is not None
         settlements = engine.settle_reservation(reservation, exchange.plan.model, *spent)
-        if settlements:
-            await self.store.settle(settlements)
+        return await self.store.settle(settlements) if settlements else None
 
     def _remember(self, account: str, standing: Standing | None) -> None:
         if standing is None:
@@ -183,9 +180,7 @@ class Admission:
 
     def _remembered(self, account: str) -> Standing | None:
         standing = self.standings.get(account)
-        if standing is None or not standing.holds(time.time_ns() // 1000):
-            return None
-        return standing
+        return None if standing is None else standing.at(time.time_ns() // 1000)
 
     def _hold(self, lease_id: str, plan: Plan, *, blind: bool) -> None:
         leases = [charge for charge in plan.charges if isinstance(charge.bucket, Lease)]

@@ -21,6 +21,10 @@ _REASONS = {
     ),
     "limit.shaped": "Decided by {name}: it had no room, and shapes instead of refusing.",
     "limit.flagged": "{name} had no room; it only says so.",
+    "limit.raised": (
+        "{name} had no room: it raises the level of the account,"
+        " by which the next request is decided."
+    ),
     "limit.shadow": "{name} would have refused, but is in shadow: it decided nothing.",
     "store.unavailable": (
         "Decided by {name}: the counters were away, and its on_store_error is deny."
@@ -32,7 +36,7 @@ _REASONS = {
     "capability.shadow": "{name} would have refused, but is in shadow: it decided nothing.",
     "delay.full": "Too many requests were being delayed by {name}: this one was turned away.",
 }
-SHADOW = "limit.shadow"
+ASIDE = ("limit.shadow", "limit.flagged", "limit.raised")  # they decide nothing themselves
 
 
 def verdict(record: Mapping[str, Any]) -> str:
@@ -264,7 +268,7 @@ def _code(record: Mapping[str, Any]) -> str:
 
 
 def _decisive(record: Mapping[str, Any]) -> list[str]:
-    return [reason for reason in record["reasons"] if not reason.startswith(SHADOW)]
+    return [reason for reason in record["reasons"] if not reason.startswith(ASIDE)]
 
 
 def _listed(reasons: list[str]) -> str:

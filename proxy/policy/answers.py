@@ -10,11 +10,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from proxy.core.facts import FEATURES
-from proxy.policy.sentences import LATER, shown
-from proxy.policy.words import Amount, Globs, Name, Section, WhenText, listed
+from proxy.core.quantities import UNITS, format_duration, parse_duration
+from proxy.core.standing import Level
+from proxy.policy.sentences import shown
+from proxy.policy.words import Amount, Globs, Name, Section, WhenText, listed, written
 
 ANY = "any"
 CODE = re.compile(r"[a-z0-9_.]{1,64}")
+# What a limit may raise an account to, and for how long.
+RAISED = (Level.WATCH, Level.GUARDED, Level.RESTRICTED)
+SHORTEST, LONGEST = UNITS["m"], 30 * UNITS["d"]
 
 Strippable = Literal["logprobs", "logit_bias", "prompt_logprobs", "seed", "echo"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -61,10 +66,16 @@ def verified(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a limit does without room: 'refuse', 'flag' or 'shape' and that shape's name."""
+    """What a limit does without room.
 
-    does: Literal["refuse", "flag", "shape"]
+    does:  'refuse', 'flag', 'shape' and that shape's name, or 'level'
+    level: what the account is raised to, for `lasts` microseconds
+    """
+
+    does: Literal["refuse", "flag", "shape", "level"]
     shape: str = ""
+    level: Level = Level.CLEAR
+    lasts: int = 0
 
 
 class _ShapeChoice(Section):
@@ -73,21 +84,55 @@ class _ShapeChoice(Section):
     shape: Name
 
 
+class _LevelChoice(Section):
+    """The answer that raises the account's standing, for editors."""
+
+    level: Literal["watch", "guarded", "restricted"]
+    for_: Amount = Field(alias="for", description="1m to 30d")
+
+
 def answer(value: object) -> Answer:
     """Return the answer that is meant; ValueError says what would do."""
-    would_do = "'refuse', 'flag' or {shape: name} would do"
     match value:
         case "refuse" | "flag":
             return Answer(value)
         case {"shape": str(name), **rest} if not rest:
             return Answer("shape", name)
+        case {"level": level, "for": lasts, **rest} if not rest:
+            return Answer("level", level=_level(level), lasts=_lasts(lasts))
+        case {"level": level, **rest} if not rest:
+            raise ValueError(f"for how long? ({{level: {_level(level)}, for: 72h}} would do)")
         case "shape":
             raise ValueError("which one? ({shape: name} would do)")
-    words = value if isinstance(value, dict) else [value]
-    later = next((word for word in words if isinstance(word, str) and word in LATER), None)
-    if later is not None:
-        raise ValueError(f"{later!r} is not known in this version ({would_do})")
-    raise ValueError(f"cannot be read ({would_do})")
+        case "level":
+            raise ValueError("which one, and for how long? ({level: guarded, for: 72h} would do)")
+    raise ValueError(
+        "cannot be read ('refuse', 'flag', {shape: name} or {level: guarded, for: 72h} would do)"
+    )
+
+
+def _level(value: object) -> Level:
+    """Return the level that a limit may raise to; ValueError for one that it may not."""
+    would_do = f"{', '.join(RAISED[:-1])} or {RAISED[-1]}"
+    if value == Level.CONTAINED:
+        raise ValueError(f"a limit contains nobody: that is for people ({would_do})")
+    found = next((level for level in RAISED if level == value), None)
+    if found is None:
+        raise ValueError(f"{shown(str(value))} is no level that a limit raises to ({would_do})")
+    return found
+
+
+def _lasts(value: object) -> int:
+    """Return the microseconds that a level holds; ValueError says what would do."""
+    text = str(written(value))
+    try:
+        found = parse_duration(text)
+    except ValueError:
+        raise ValueError(f"for: cannot read {shown(text)} (30m, 72h, 7d)") from None
+    if not SHORTEST <= found <= LONGEST:
+        bounds = f"{format_duration(SHORTEST)} to {format_duration(LONGEST)}"
+        raise ValueError(f"for: {text} is out of bounds ({bounds})")
+    return found
 
 
 Features = Annotated[
@@ -110,7 +155,9 @@ Requirement = Annotated[
 ]
 OtherwiseText = Annotated[
     Answer,
-    PlainValidator(answer, json_schema_input_type=Literal["refuse", "flag"] | _ShapeChoice),
+    PlainValidator(
+        answer, json_schema_input_type=Literal["refuse", "flag"] | _ShapeChoice | _LevelChoice
+    ),
 ]
 
 

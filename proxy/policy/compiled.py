@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from proxy.core.decision import Mode
 from proxy.core.shape import NO_SHAPE, Shape
+from proxy.core.standing import Level
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from proxy.core.decision import OnStoreError
     from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
-    from proxy.core.standing import Level
     from proxy.limits.buckets import Bucket
 
 
@@ -50,6 +50,7 @@ class Otherwise(StrEnum):
     REFUSE = "refuse"
     FLAG = "flag"
     SHAPE = "shape"
+    LEVEL = "level"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,9 @@ class Limit:
     unit, by:     what it counts, by what
     bucket:       kind and numbers (amounts in the unit; micro-dollars for usd)
     sentence:     the limit as the file says it, for people: '60 requests per 1m by key'
-    otherwise:    what happens without room; `shape` is what SHAPE gives
+    otherwise:    what happens without room; `shape` is what SHAPE gives, `level` what LEVEL
+                  raises the asking account to, for `lasts` microseconds
+    binding:      it may refuse; all others are charged whether they overflow or not
     """
 
     policy: str
@@ -73,11 +76,13 @@ class Limit:
     sentence: str = ""
     otherwise: Otherwise = Otherwise.REFUSE
     shape: Shape = NO_SHAPE
+    level: Level = Level.CLEAR
+    lasts: int = 0
+    binding: bool = field(init=False, repr=False, compare=False)
 
-    @property
-    def binding(self) -> bool:
-        """Whether it may refuse; all others are charged whether they overflow or not."""
-        return self.mode is Mode.ENFORCE and self.otherwise is Otherwise.REFUSE
+    def __post_init__(self) -> None:
+        refuses = self.mode is Mode.ENFORCE and self.otherwise is Otherwise.REFUSE
+        object.__setattr__(self, "binding", refuses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,9 @@ class Policy:
 
     applies: (principal, facts, peer address) -> whether the policy speaks of this request
     ladder:  rungs from low to high; an account stands on the highest that its level reaches
+    by:      all that its limits count by, in the order of `Scope`
+    keys:    the engine's memory of the tags and keys of its limits' buckets, by environment and
+             subjects; what is in it is what would be computed, so the policy stays the same
     """
 
     name: str
@@ -125,6 +133,14 @@ class Policy:
     source: str = ""
     capabilities: tuple[Capability, ...] = ()
     ladder: tuple[Rung, ...] = ()
+    by: tuple[Scope, ...] = field(init=False, repr=False, compare=False)
+    keys: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        counted = {scope for limit in self.limits for scope in limit.by}
+        object.__setattr__(self, "by", tuple(scope for scope in Scope if scope in counted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,8 @@ def limit_of(
                 sentence=_sentence(text),
                 otherwise=Otherwise(text.otherwise.does),
                 shape=shape,
+                level=text.otherwise.level,
+                lasts=text.otherwise.lasts,
             )
     for mistake in mistakes:
         blame(mistake)
@@ -214,4 +216,7 @@ def _sentence(text: LimitText) -> str:
     span = f" per {text.per}" if text.per else ""
     if text.half_life:
         span = f" halving every {text.half_life}"
-    return f"{' '.join(text.allow.split())}{span} by {', '.join(text.by)}"
+    told = f"{' '.join(text.allow.split())}{span} by {', '.join(text.by)}"
+    if text.otherwise.does != "level":
+        return told
+    return f"{told}, else {text.otherwise.level} for {format_duration(text.otherwise.lasts)}"

@@ -35,7 +35,8 @@ class LimitText(Section):
         "deny", description="what is done while the counters do not answer"
     )
     otherwise: OtherwiseText = Field(
-        Answer("refuse"), description="without room: refuse, flag, or {shape: name}"
+        Answer("refuse"),
+        description="without room: refuse, flag, {shape: name} or {level: guarded, for: 72h}",
     )
 
 

@@ -176,6 +176,10 @@ class ExpectText(Section):
     retry_after: Wait | None = None
     shape: str | None = Field(None, description="'guarded' or 'free/guarded': what is given")
     flag: str | None = Field(None, description="a limit without room that only flags")
+    raises: str | None = Field(None, description="a limit that raises the account's level")
+    level: Literal["clear", "watch", "guarded", "restricted", "contained"] | None = Field(
+        None, description="the standing by which the request is decided"
+    )
     shadow: str | None = Field(None, description="a shadow limit that would have refused")
     remaining: dict[str, BoundsText] | None = Field(None, description="units left, by limit")
 

@@ -12,8 +12,10 @@ from proxy.core.facts import RequestFacts
 from proxy.core.principal import NO_ATTRIBUTES, Principal
 from proxy.core.standing import Level, Standing
 from proxy.limits.charges import Charged
+from proxy.limits.keys import standing_key
 from proxy.replay.verdict import judged, told, within
 from proxy.store.memory import MemoryStore
+from proxy.store.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from proxy.core.decision import Decision
@@ -32,17 +34,25 @@ def fingerprint(text: str) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-CONTEXT = engine.Context("cases", fingerprint)
+ENV = "cases"
+CONTEXT = engine.Context(ENV, fingerprint)
 
 
 @dataclass(slots=True)
 class Stage:
-    """The counters and the clock of one case. `now` is in microseconds since the epoch."""
+    """The counters, the standings and the clock of one case.
+
+    now: microseconds since the epoch
+    """
 
     rules: Loaded
     now: int
     store: MemoryStore = field(default_factory=MemoryStore)
+    standings: MemoryStandings = field(init=False)
     asked: int = 0
+
+    def __post_init__(self) -> None:
+        self.standings = MemoryStandings(self.store, ENV)
 
     def ask(
         self, given: dict[str, object], step: StepText | None = None
@@ -66,9 +76,13 @@ class Stage:
                 Charged(admitted=False, receipts=(), at=self.now),
                 engine.decide_forbidden(plan),
             )
-        charged = self.store.charge_now(plan.charges, self.now)
-        charged = replace(charged, standing=self._standing(given))
+        _, key = standing_key(ENV, principal.account)
+        charged = self.store.charge_now(plan.charges, self.now, key)
+        charged = replace(charged, standing=self._standing(given, charged.standing))
         decision = engine.decide(plan, charged)
+        raised = engine.standing_after(decision, charged)
+        if raised is not None:
+            self.standings.lift_now(principal.account, raised, self.now)
         if decision.effect is Effect.REFUSE:
             # Where there was room, it was the account's standing.
             back = (
@@ -81,9 +95,12 @@ class Stage:
             self._settle(plan, charged, facts, decision, step)
         return plan, charged, decision
 
-    def _standing(self, given: dict[str, object]) -> Standing | None:
+    def _standing(self, given: dict[str, object], raised: Standing | None) -> Standing | None:
+        """Return the standing that is given, or what a limit has raised it to: the higher."""
         level = Level(str(given.get("level", "clear")))
-        return None if level is Level.CLEAR else Standing(level, self.now, self.now + 1)
+        if level.rank <= (Level.CLEAR if raised is None else raised.level).rank:
+            return raised
+        return Standing(level, self.now, self.now + 1)
 
     def _settle(
         self,

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from proxy.core.decision import Decision, Reason
     from proxy.replay.script import ExpectText
 
-FLAGGED = "limit.flagged"
+FLAGGED, RAISED = "limit.flagged", "limit.raised"
+ASIDE = frozenset({FLAGGED, RAISED})  # they change nothing about the request
 
 
 def judged(expect: ExpectText, decision: Decision) -> list[str]:
@@ -19,7 +20,8 @@ def judged(expect: ExpectText, decision: Decision) -> list[str]:
     if expect.shadow is not None and not named(decision.shadowed, expect.shadow):
         return [f"expected {expect.shadow} to refuse in shadow, {got}"]
     reasons = named(decision.reasons, expect.limit)
-    if decision.effect != expect.effect or (expect.limit is not None and not reasons):
+    decides = any(reason.code not in ASIDE for reason in reasons)
+    if decision.effect != expect.effect or (expect.limit is not None and not decides):
         by = f" by {expect.limit}" if expect.limit else ""
         return [f"expected {expect.effect}{by}, {got}"]
     wrongs = []
@@ -29,19 +31,28 @@ def judged(expect: ExpectText, decision: Decision) -> list[str]:
         expect.shape in {name, name.rpartition("/")[2]} for name in decision.shape.names
     ):
         wrongs.append(f"expected the shape {expect.shape}, {got}")
-    if expect.flag is not None and not any(
-        reason.code == FLAGGED for reason in named(decision.reasons, expect.flag)
-    ):
-        wrongs.append(f"expected {expect.flag} to flag, {got}")
+    for limit, code, does in (
+        (expect.flag, FLAGGED, "flag"), (expect.raises, RAISED, "raise the level"),
+    ):  # fmt: skip
+        if limit is not None and all(
+            reason.code != code for reason in named(decision.reasons, limit)
+        ):
+            wrongs.append(f"expected {limit} to {does}, {got}")
+    if expect.level is not None and expect.level != decision.level:
+        wrongs.append(f"expected the level {expect.level}, got {decision.level}")
+    return [*wrongs, *_waits(expect, decision, got)]
+
+
+def _waits(expect: ExpectText, decision: Decision, got: str) -> list[str]:
+    """Return what a refusal's wait is other than expected."""
     wait, wanted = decision.retry_after, expect.retry_after
     if wanted is None:
-        return wrongs
+        return []
     if wanted.never:
-        if wait is not None:
-            wrongs.append(f"expected that waiting never helps, {got}")
-    elif wait is None or not within(wait, wanted.above, wanted.below):
-        wrongs.append(f"expected another wait, {got}")
-    return wrongs
+        return [] if wait is None else [f"expected that waiting never helps, {got}"]
+    if wait is None or not within(wait, wanted.above, wanted.below):
+        return [f"expected another wait, {got}"]
+    return []
 
 
 def named(reasons: tuple[Reason, ...], limit: str | None) -> list[Reason]:
@@ -58,7 +69,7 @@ def told(decision: Decision) -> str:
     text = str(decision.effect)
     if decision.shape.names:
         text += f" ({', '.join(decision.shape.names)})"
-    by = [reason for reason in decision.reasons if reason.code != FLAGGED]
+    by = [reason for reason in decision.reasons if reason.code not in ASIDE]
     if by:
         text += " by " + ", ".join(title(reason) for reason in by)
     if decision.retry_after is not None:
@@ -66,6 +77,7 @@ def told(decision: Decision) -> str:
     elif any(reason.code == "limit.never_fits" for reason in by):
         text += " (never fits)"
     for word, found in (
+        ("level raised by", [reason for reason in decision.reasons if reason.code == RAISED]),
         ("flagged by", [reason for reason in decision.reasons if reason.code == FLAGGED]),
         ("in shadow", decision.shadowed),
     ):

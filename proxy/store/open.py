@@ -19,7 +19,7 @@ from proxy.store.cluster import ClusterStore
 from proxy.store.memory import MemoryStore
 from proxy.store.objects import MemoryObjects, RedisObjects
 from proxy.store.redis import RedisStore
-from proxy.store.standings import RedisStandings
+from proxy.store.standings import MemoryStandings, RedisStandings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -70,6 +70,16 @@ def open_standings(url: str, env: str) -> Standings:
             " reaches them (store: embedded, or a server, would do)"
         )
     return RedisStandings(Client(client, PATIENCE), env)
+
+
+def standings_beside(store: CounterStore, url: str, env: str) -> Standings:
+    """Return the standings beside counters that were opened from a URL, for those who serve.
+
+    SettingsError for a URL that names none.
+    """
+    return (
+        MemoryStandings(store, env) if isinstance(store, MemoryStore) else open_standings(url, env)
+    )
 
 
 def open_objects(url: str, env: str, deadline_us: int) -> Objects:

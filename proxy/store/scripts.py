@@ -9,16 +9,15 @@ from typing import TYPE_CHECKING
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.standing import standing_of
-from proxy.limits import budget, distinct, exposure, rate, rolling
+from proxy.limits import budget, distinct, exposure, lease, rate, rolling
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
 from proxy.limits.charges import Charged, bounded
-from proxy.store.memory import receipt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from proxy.core.standing import Standing
-    from proxy.limits.charges import Charge, Settlement
+    from proxy.limits.charges import Charge, Found, Receipt, Settlement
 
 HEAD, EACH = 2, 4
 
@@ -41,6 +40,7 @@ def script(*parts: str) -> Script:
 CHARGE = script("common", "charge")
 SETTLE = script("common", "settle")
 STANDING = script("standing")
+LIFT = script("lift")
 TAKE = script("take")
 
 
@@ -71,7 +71,7 @@ def charge_words(
         cost = bounded(charge.cost)
         match charge.bucket:
             case Rate() as bucket:
-                gauge = rate.gauge(bucket)
+                gauge = bucket.gauge
                 args += (
                     "1", binding, str(rate.scaled(gauge, cost)),
                     str(gauge.capacity), str(gauge.drain), str(gauge.scale), "", "",
@@ -80,7 +80,7 @@ def charge_words(
                 starts = budget.around(bucket.window, near)
                 args += ("2", binding, str(cost), str(bucket.amount), *map(str, starts))
             case Rolling() as bucket:
-                width = str(rolling.slice_of(bucket))
+                width = str(bucket.slice)
                 slices = str(rolling.SLICES)
                 args += ("3", binding, str(cost), str(bucket.amount), width, slices, "", "")
             case Lease() as bucket:
@@ -91,12 +91,12 @@ def charge_words(
             case Distinct() as bucket:
                 keys.append(f"{charge.key}:cells")
                 args += (
-                    "5", binding, str(cost), str(distinct.most_cells(bucket)),
-                    str(rolling.slice_of(bucket)), str(rolling.SLICES),
+                    "5", binding, str(cost), str(bucket.most),
+                    str(bucket.slice), str(rolling.SLICES),
                     str(distinct.cell(bucket, charge.token)) if cost else "0", "",
                 )  # fmt: skip
             case Exposure() as bucket:
-                step = str(exposure.step_of(bucket))
+                step = str(bucket.step)
                 args += ("6", binding, str(cost), str(bucket.amount), step, "", "", "")
     if standing:
         keys.append(standing)
@@ -115,12 +115,31 @@ def charged(charges: Sequence[Charge], answer: list[bytes]) -> Charged:
         fits, x, y, z = answer[start : start + EACH]
         number = float(x) if isinstance(charge.bucket, Exposure) else int(x)
         receipts.append(
-            receipt(
-                charge, at, number, int(y), int(z),
-                fits=fits == b"1", taken=admitted or not charge.binding,
+            _receipt(
+                charge, at, (fits == b"1", number, int(y), int(z)),
+                taken=admitted or not charge.binding,
             )
         )  # fmt: skip
     return Charged(admitted, tuple(receipts), at)
+
+
+def _receipt(charge: Charge, now: int, found: Found, *, taken: bool) -> Receipt:
+    """Return the receipt of a charge for which the script found this: the same as in memory."""
+    fits, x, y, z = found
+    cost, whole = bounded(charge.cost), int(x)
+    match charge.bucket:
+        case Rate() as bucket:
+            return rate.receipt(bucket, cost, whole, fits=fits, taken=taken)
+        case Budget() as bucket:
+            return budget.receipt(bucket, cost, whole, y, now, fits=fits, taken=taken)
+        case Rolling() as bucket:
+            return rolling.receipt(bucket, cost, whole, y, z, now, fits=fits, taken=taken)
+        case Lease() as bucket:
+            return lease.receipt(bucket, cost, whole, z, now, fits=fits, taken=taken)
+        case Distinct() as bucket:
+            return distinct.receipt(bucket, whole, y, z, now, fits=fits)
+        case Exposure() as bucket:
+            return exposure.receipt(bucket, cost, x, y, now, fits=fits, taken=taken)
 
 
 def standing_told(answer: list[bytes]) -> Standing | None:
@@ -132,8 +151,7 @@ def standing_told(answer: list[bytes]) -> Standing | None:
     kept = answer[-1]
     if not kept:
         return None
-    standing = standing_of(kept)
-    return standing if standing.holds(int(answer[0])) else None
+    return standing_of(kept).at(int(answer[0]))
 
 
 def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[list[str], list[str]]:
@@ -145,7 +163,7 @@ def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[li
         delta = bounded(settlement.delta)
         match charge.bucket:
             case Rate() as bucket:
-                gauge = rate.gauge(bucket)
+                gauge = bucket.gauge
                 words = (
                     "1",
                     str(rate.scaled(gauge, delta)),
@@ -156,12 +174,12 @@ def settle_words(settlements: Sequence[Settlement], now: int | None) -> tuple[li
             case Budget():
                 words = ("2", str(delta), mark, "", "")
             case Rolling() as bucket:
-                width = str(rolling.slice_of(bucket))
+                width = str(bucket.slice)
                 words = ("3", str(delta), width, str(rolling.SLICES), mark)
             case Lease():
                 words = ("4", "0", charge.token, "", "")
             case Exposure() as bucket:
-                words = ("6", str(delta), str(exposure.step_of(bucket)), mark, "")
+                words = ("6", str(delta), str(bucket.step), mark, "")
             case Distinct():
                 continue
         keys.append(charge.key)

@@ -1,11 +1,13 @@
-"""Where standings are set and read by hand: in a server beside the counters, or in memory."""
+"""Where standings are set, lifted and read: in a server beside the counters, or in memory."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from proxy.core.standing import Level, Standing, standing_of
+from proxy.core.errors import StoreUnavailableError
+from proxy.core.standing import Level, Standing, lifted, pardoned, standing_of
 from proxy.limits.keys import standing_key
 from proxy.store import scripts
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST_HISTORY = 100
 HISTORY_MS = 400 * 86_400_000
+MOST_TRIES = 5
 
 
 class RedisStandings:
@@ -29,11 +32,32 @@ class RedisStandings:
         kept = standing.to_bytes()
         await self._write(account, kept, -(-standing.until // 1000), kept)
 
+    async def lift(self, account: str, standing: Standing, now: int) -> bool:
+        """Raise an account to a level where that is more than it is at; tell whether it was."""
+        _, key = standing_key(self._env, account)
+        keys = [key, _history(key)]
+        for _ in range(MOST_TRIES):
+            async with self._client.turn() as client:
+                kept = await client.get(key) or b""
+                newest = await client.lindex(keys[1], 0) or b""
+            before, last = _read(kept), _read(newest)
+            after = None if pardoned(last, standing) else lifted(before, standing, now)
+            if after is None:
+                return False
+            again = "1" if _prolongs(after, last) else "0"
+            if await self._client.run(
+                scripts.LIFT, keys, after.to_bytes(), -(-after.ends // 1000),
+                replace(after, under=None).to_bytes(), MOST_HISTORY, HISTORY_MS,
+                kept, newest, again,
+            ):  # fmt: skip
+                return True
+        raise StoreUnavailableError("somebody else changes the account's standing all the time")
+
     async def pardon(self, account: str, now: int, by: str, reason: str) -> bool:
         """Make an account clear; False where it was. The history notes it in either case."""
         entry = pardon_of(now, by, reason).to_bytes()
         before = _read(await self._write(account, b"", 0, entry))
-        return before is not None and before.holds(now)
+        return before is not None and before.at(now) is not None
 
     async def find(self, account: str, now: int) -> Standing | None:
         """Return the standing in force; None also where it cannot be read, as for a charge."""
@@ -41,7 +65,7 @@ class RedisStandings:
         async with self._client.turn() as client:
             kept = await client.get(key)
         found = _read(kept or b"")
-        return found if found is not None and found.holds(now) else None
+        return None if found is None else found.at(now)
 
     async def history(self, account: str) -> list[Standing]:
         """Return the last hundred entries, the newest first; kept for 400 days after it."""
@@ -76,17 +100,35 @@ class MemoryStandings:
         self._kept[key] = standing
         self._note(key, standing)
 
+    async def lift(self, account: str, standing: Standing, now: int) -> bool:
+        """Raise an account to a level where that is more than it is at; tell whether it was."""
+        return self.lift_now(account, standing, now)
+
+    def lift_now(self, account: str, standing: Standing, now: int) -> bool:
+        """Do what `lift` does, at once."""
+        _, key = standing_key(self._env, account)
+        history = self._history.get(key)
+        last = history[0] if history else None
+        after = None if pardoned(last, standing) else lifted(self._kept.get(key), standing, now)
+        if after is None:
+            return False
+        self._kept[key] = after
+        if history and _prolongs(after, last):
+            history.popleft()
+        self._note(key, replace(after, under=None))
+        return True
+
     async def pardon(self, account: str, now: int, by: str, reason: str) -> bool:
         """Make an account clear; False where it was. The history notes it in either case."""
         _, key = standing_key(self._env, account)
         before = self._kept.pop(key, None)
         self._note(key, pardon_of(now, by, reason))
-        return before is not None and before.holds(now)
+        return before is not None and before.at(now) is not None
 
     async def find(self, account: str, now: int) -> Standing | None:
         """Return the standing in force."""
         found = self._kept.get(standing_key(self._env, account)[1])
-        return found if found is not None and found.holds(now) else None
+        return None if found is None else found.at(now)
 
     async def history(self, account: str) -> list[Standing]:
         """Return the last hundred entries, the newest first."""
@@ -102,6 +144,16 @@ class MemoryStandings:
 def pardon_of(now: int, by: str, reason: str) -> Standing:
     """Return a pardon as a history tells it: the level clear, from one moment on."""
     return Standing(Level.CLEAR, now, now, by, reason)
+
+
+def _prolongs(after: Standing, newest: Standing | None) -> bool:
+    """Return whether the newest entry tells of the same level already, only of an earlier end.
+
+    It is told once, with its last end: what goes on for weeks would else drive out all entries.
+    """
+    return newest is not None and (newest.level, newest.since, newest.by) == (
+        after.level, after.since, after.by,
+    )  # fmt: skip
 
 
 def _history(key: str) -> str:

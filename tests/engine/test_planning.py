@@ -1,15 +1,22 @@
 """Which rules speak of a request."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
-from proxy.core.decision import Mode
+from proxy.core.decision import Mode, OnStoreError
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
+from proxy.engine import Context, plan
+from proxy.engine.planning import MOST_SUBJECTS
+from proxy.limits.buckets import Rate
+from proxy.limits.keys import bucket_key
 from proxy.policy.answers import CapabilityText
+from proxy.policy.compiled import Limit, Model, Policy, PolicySet, Scope, Unit
 from proxy.policy.rules import capability_of
 
+TEN = Rate(10, 60_000_000, 10)
 FACTS = RequestFacts("openai.chat", "frontier-1", stream=True)
 STRANGER = Principal("k1", "acme", "acme", plan="free")
 KNOWN = replace(STRANGER, verified=True)
@@ -78,3 +85,37 @@ def test_efforts_are_compared_as_asked(planned, effort, refused):
 )
 def test_a_capability_is_named_as_people_say_it(says, name):
     assert capability_of("p", CapabilityText.model_validate(says)).name == name
+
+
+def test_keys_follow_what_each_limit_counts_by_whoever_asked_before():
+    by = ((Scope.ACCOUNT,), (Scope.KEY, Scope.MODEL), (Scope.IP,), (Scope.GLOBAL,))
+    limits = tuple(
+        Limit("p", f"l{index}", Unit.REQUESTS, each, TEN, Mode.ENFORCE, OnStoreError.DENY)
+        for index, each in enumerate(by)
+    )
+    policies = PolicySet((Policy("p", "", lambda *_: True, limits),), "d")
+    who = [replace(STRANGER, key=key, account=account) for key in "kl" for account in "ab"]
+    for env, principal, address, model in product(("e", "f"), who, ("1", "2"), ("m", "n")):
+        found = plan(
+            replace(FACTS, model=model), principal, address, policies, Model("m"),
+            context=Context(env, str), lease_id="",
+        )  # fmt: skip
+        subjects = {"account": principal.account, "ip": address, "global": ""}
+        for limit, charge in zip(limits, found.charges, strict=True):
+            scope = limit.by[0].value
+            subject, rest = subjects.get(scope, principal.key), ()
+            if scope == "key":
+                rest = ("model", model)
+            told = bucket_key(env, scope, subject, "p", limit.name, TEN, rest)
+            assert (charge.tag, charge.key) == told
+
+
+def test_a_policy_remembers_the_keys_of_no_more_than_so_many():
+    limit = Limit("p", "l", Unit.REQUESTS, (Scope.IP,), TEN, Mode.ENFORCE, OnStoreError.DENY)
+    policy = Policy("p", "", lambda *_: True, (limit,))
+    for address in range(MOST_SUBJECTS + 5):
+        plan(
+            FACTS, STRANGER, str(address), PolicySet((policy,), "d"), Model("m"),
+            context=Context("e", str), lease_id="",
+        )  # fmt: skip
+    assert len(policy.keys) == 5

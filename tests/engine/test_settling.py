@@ -127,6 +127,8 @@ def test_a_reservation_may_be_read_from_what_is_written_here():
 @pytest.mark.parametrize(
     "bad",
     [
+        orjson.dumps({"v": 1, "charges": [{**GOOD, "bucket": {"amount": 1, "period": 0, "burst": 1}}]}),
+        orjson.dumps({"v": 1, "charges": [{**GOOD, "bucket": {"amount": 1, "period": 1, "burst": 0}}]}),
         b"",
         b"{",
         b"7",

@@ -116,3 +116,23 @@ def test_the_words_of_the_files_are_those_of_the_core():
     assert get_args(Reasoning) == ("any", "full", *EFFORTS)
     levels = get_args(RungText.model_fields["level"].annotation)
     assert levels == tuple(level.value for level in Level if level is not Level.CLEAR)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_limit_that_raises_a_level_goes_on_measuring_and_never_refuses(write, mode):
+    text = (
+        "policy: p\nlimits:\n  - {limit: r, allow: 1_000 requests, per: 24h, by: [account],"
+        f" otherwise: {{level: restricted, for: 72h}}, mode: {mode}}}\n"
+    )
+    (limit,) = load(write(p=text)).policies.policies[0].limits
+    assert (limit.otherwise, limit.level) == (Otherwise.LEVEL, Level.RESTRICTED)
+    assert (limit.lasts, limit.binding, limit.shape) == (72 * 3600 * 1_000_000, False, NO_SHAPE)
+    assert limit.sentence == "1_000 requests per 24h by account, else restricted for 3d"
+
+
+@pytest.mark.parametrize(("says", "lasts"), [("1m", 60), ("30d", 30 * 86_400)])
+def test_a_level_is_raised_for_a_minute_to_thirty_days(write, says, lasts):
+    otherwise = f"{{level: watch, for: {says}}}"
+    text = f"policy: p\nlimits:\n  - {{limit: r, allow: 6 requests, per: 1m, otherwise: {otherwise}}}\n"
+    (limit,) = load(write(p=text)).policies.policies[0].limits
+    assert limit.lasts == lasts * 1_000_000

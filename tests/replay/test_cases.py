@@ -206,3 +206,69 @@ def test_bad_policies_are_told_before_any_case_runs(run, tmp_path):
     (tmp_path / "bad.yaml").write_text("policy: [")
     with pytest.raises(PolicyError, match=r"bad\.yaml"):
         run("  - {case: a, expect: {effect: allow}}\n")
+
+
+RAISING = """\
+policy: free
+shapes: {small: {truncate: {output_tokens: 10}}}
+ladder: [{level: restricted, shape: small}]
+limits:
+  - {limit: watched, allow: 2 requests, per: 24h, by: [account], otherwise: {level: watch, for: 1h}}
+  - {limit: campaign, allow: 3 requests, per: 24h, by: [account],
+     otherwise: {level: restricted, for: 10h}}
+  - {limit: shadow, allow: 1 requests, per: 24h, mode: shadow, otherwise: {level: watch, for: 1h}}
+"""
+RAISES = {
+    "with room": "after: [{requests: 1}], expect: {effect: allow, level: clear}",
+    "the third raises": "after: [{requests: 2}], expect: {effect: allow, raises: watched, level: clear}",
+    "the fourth stands higher": "after: [{requests: 3}], expect: {effect: allow, raises: free/campaign, level: watch}",
+    "the fifth is shaped": "after: [{requests: 4}], expect: {effect: shape, code: standing.restricted, level: restricted}",
+    "until it ends": "after: [{requests: 4}, {wait: 9h}], expect: {effect: shape, raises: campaign}",
+    "and then it is clear": "after: [{requests: 4}, {wait: 10h}], expect: {effect: allow, level: clear, raises: campaign}",
+    "and prolonged before": "after: [{requests: 4}, {wait: 9h}, {requests: 1, effect: shape}, {wait: 9h}], expect: {effect: shape}",
+    "one account is not another": "after: [{requests: 5, given: {account: other}, effect: any}], expect: {effect: allow, level: clear}",
+    "shadow raises nothing": "after: [{requests: 1}], expect: {effect: allow, shadow: shadow, level: clear}",
+    "what is given counts where it is higher": "given: {level: contained}, after: [{requests: 4, effect: refuse}], expect: {effect: refuse, level: contained}",
+}  # fmt: skip
+
+
+def test_the_next_request_of_a_case_stands_where_a_limit_has_raised_it(run, tmp_path):
+    cases = "".join(f"  - {{case: {name}, {story}}}\n" for name, story in RAISES.items())
+    run("  - {case: a, expect: {effect: allow}}\n")
+    (tmp_path / "free.yaml").write_text(RAISING)
+    (tmp_path / "tests" / "free.yaml").write_text(f"cases:\n{cases}")
+    report = run_cases(tmp_path)
+    assert report.passed, "\n".join(report.lines())
+
+
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        ("expect: {effect: allow, raises: watched}", "expected watched to raise the level, got allow"),
+        ("after: [{requests: 2}], expect: {effect: allow, raises: campaign}",
+         "expected campaign to raise the level, got allow, level raised by free/watched, in shadow free/shadow"),
+        ("after: [{requests: 3}], expect: {effect: allow, level: restricted}",
+         "expected the level restricted, got watch"),
+    ],
+)  # fmt: skip
+def test_what_is_told_where_no_level_was_raised(run, tmp_path, story, told):
+    run("  - {case: a, expect: {effect: allow}}\n")
+    (tmp_path / "free.yaml").write_text(RAISING)
+    (tmp_path / "tests" / "free.yaml").write_text(f"cases:\n  - {{case: it, {story}}}\n")
+    assert [result.wrongs for result in run_cases(tmp_path).results] == [(told,)]
+
+
+def test_a_limit_that_only_raises_is_not_who_refuses(run, tmp_path):
+    run("  - {case: a, expect: {effect: allow}}\n")
+    (tmp_path / "free.yaml").write_text(
+        RAISING + "  - {limit: few, allow: 2 requests, per: 1h, by: [account]}\n"
+    )
+    (tmp_path / "tests" / "free.yaml").write_text(
+        "cases:\n  - {case: a, after: [{requests: 2}], expect: {effect: refuse, limit: few, raises: watched}}\n"
+        "  - {case: b, after: [{requests: 2}], expect: {effect: refuse, limit: watched}}\n"
+    )
+    first, second = run_cases(tmp_path).results
+    assert first.wrongs == ()
+    (told,) = second.wrongs
+    assert told.startswith("expected refuse by watched, got refuse by free/few (fits in")
+    assert "level raised by free/watched" in told

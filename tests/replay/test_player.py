@@ -329,3 +329,32 @@ def test_the_same_traffic_gives_the_same_twice(rules):
     assert "r" in first.effects
     assert first.left() == second.left()
     assert [each.ended_at for each in first.settled_] == [each.ended_at for each in second.settled_]
+
+
+def test_a_limit_raises_a_level_that_holds_from_the_next_request_and_ends_by_itself(rules):
+    raising = rules(
+        "limits:\n"
+        "  - limit: l\n"
+        "    allow: 2 requests\n"
+        "    per: 1m\n"
+        "    by: [account]\n"
+        "    otherwise: {level: restricted, for: 2h}\n"
+        "ladder: [{level: restricted, refuse: no}]\n"
+    )
+    hour = 3600 * SECOND
+    at = [0, 1, 2, 3, 2 * hour + 1, 2 * hour + 2, 2 * hour + 3]
+    heard = played(raising, [entry(NOON + each) for each in at])
+    # The third finds no room and raises the level at 2 us; it ends 2 h later, not a moment before.
+    assert heard.effects == "aaarraa"
+    levels = [each.decision.level for each in heard.decided_]
+    assert levels == ["clear", "clear", "clear", "restricted", "restricted", "clear", "clear"]
+
+
+def test_a_raised_level_is_the_accounts_alone(rules):
+    raising = rules(
+        "limits: [{limit: l, allow: 1 requests, per: 1m, by: [account], "
+        "otherwise: {level: restricted, for: 1h}}]\n"
+        "ladder: [{level: restricted, refuse: no}]"
+    )
+    heard = played(raising, [entry(NOON + at, account=name) for at, name in enumerate("aaabbb")])
+    assert heard.effects == "aaraar"
