@@ -1,8 +1,8 @@
 """How fast a replay is, and how much memory it takes while a large file streams.
 
-A file of traffic is composed (requests of 1 kB, four doors, 2,000 accounts) and played with policies
-of eight limits, one of each kind and more; beside it, the same file is only read line by line by the
-same JSON parser, so that the ratio says what playing costs. CPU seconds of one process, its largest
+Traffic is composed (requests of about 1 kB, four doors, 2,000 accounts) and played with policies of
+eight limits, one of each kind and more; beside it the same file is only read line by line by the same
+JSON parser, so that the ratio says what playing costs. CPU seconds of one process, its largest
 resident set. `--profile` tells where the time goes.
 
     make bench-replay
@@ -23,6 +23,11 @@ import time
 from dataclasses import dataclass
 
 import orjson
+
+from proxy.cli.replaying import settle_down
+from proxy.policy.loader import load
+from proxy.replay.run import Replay
+from proxy.traffic.reading import Tally, entries
 
 HERE = pathlib.Path(__file__).parent
 WORDS = [f"word{number}" for number in range(4000)]
@@ -80,10 +85,6 @@ def read(path: pathlib.Path) -> int:
 
 def play(path: pathlib.Path, policies: pathlib.Path) -> int:
     """Play the file as the command does."""
-    from proxy.policy.loader import load
-    from proxy.replay.run import Replay
-    from proxy.traffic.reading import Tally, entries
-
     tally = Tally()
     Replay(load(policies)).play(entries([path], tally))
     assert not tally.unreadable
@@ -93,8 +94,6 @@ def play(path: pathlib.Path, policies: pathlib.Path) -> int:
 
 def measured(pipe, what: str, work, *args) -> None:
     """Run work in this process of its own and tell what it took."""
-    from proxy.cli.replaying import settle_down
-
     settle_down()
     began = time.process_time()
     records = work(*args)

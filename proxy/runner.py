@@ -33,14 +33,17 @@ from proxy.front.app import open_door
 from proxy.front.chores import Chores
 from proxy.front.handler import Handler
 from proxy.front.ownership import Ownership
+from proxy.front.raising import Levels
+from proxy.front.recording import Recording
 from proxy.front.service import Service
 from proxy.front.waiting import WaitingRoom
-from proxy.journal.writer import FileJournal, StdoutJournal
+from proxy.journal.writer import journal_of
 from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
 from proxy.settings import load_settings
 from proxy.store.memory import MemoryStore
-from proxy.store.open import open_client, open_objects, open_store
+from proxy.store.open import open_client, open_objects, open_store, standings_beside
+from proxy.traffic.recorder import recorder_of
 from proxy.upstream.routes import upstreams
 
 if TYPE_CHECKING:
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
     from proxy.policy.loader import Loaded
     from proxy.settings import Settings
     from proxy.settings.schema import JwtSettings as JwtSection
+    from proxy.traffic.recorder import FileRecorder
 
 GAUGE_SECONDS = 1.0
 log = structlog.get_logger("weir")
@@ -132,6 +136,7 @@ class Worker:
         self.watcher: PolicyWatcher
         self.keys: KeyIndex
         self.mirror: KeyMirror | None = None
+        self.recorder: FileRecorder | None = None
 
     @classmethod
     async def make(
@@ -143,27 +148,34 @@ class Worker:
         keys.load()
         tokens = _tokens(settings.auth.jwt, stack) if settings.auth.jwt else None
         loaded = load(settings.policies)
-        journal = _journal(settings, boot.slot)
+        journal = journal_of(settings.journal, boot.slot)
         stack.callback(journal.close)
+        recorder = recorder_of(settings.record, boot.slot)
+        if recorder is not None:
+            stack.callback(recorder.close)
         store = open_store(boot.store, deadline_us=settings.store.deadline)
         stack.push_async_callback(store.close)
         apis = upstreams(settings.upstreams, boot.standin or None)
         stack.push_async_callback(apis.close)
         instruments = metrics.Metrics()
         fingerprint = fingerprinter(pepper)
+        chores = Chores()
+        standings = standings_beside(store, boot.store, settings.store.environment)
+        stack.push_async_callback(standings.close)
         admission = Admission(
             store=store,
             local=MemoryStore(),
             context=Context(settings.store.environment, fingerprint),
             metrics=instruments,
             replicas=settings.store.replicas * settings.workers,
+            levels=Levels(standings, chores, instruments, _told("level.not_raised")),
         )
         objects = open_objects(boot.store, settings.store.environment, settings.store.deadline)
         stack.push_async_callback(objects.close)
         handler = Handler(
             authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
             admission=admission,
-            service=Service(admission, Ownership(objects, admission, instruments), Chores()),
+            service=Service(admission, Ownership(objects, admission, instruments), chores),
             waiting=WaitingRoom(settings.answers.most_waiting),
             rules=Rules(loaded.policies, loaded.models),
             upstreams=apis,
@@ -174,9 +186,12 @@ class Worker:
             body_limit=settings.limits.body,
             body_timeout=settings.limits.body_timeout / 1e6,
             tell=settings.answers.tell,
+            recording=None if recorder is None else Recording(recorder, fingerprint),
         )
+        instruments.recording.set(recorder is not None)
         worker = cls(settings, boot, handler)
         worker.keys = keys
+        worker.recorder = recorder
         client = open_client(boot.store)
         if client is not None:
             stack.push_async_callback(client.aclose)
@@ -207,6 +222,8 @@ class Worker:
             if self.mirror is not None:
                 told = _told("keys.mirror_away")
                 running.append(tasks.create_task(follow(self.mirror, self.keys, told)))
+            if self.recorder is not None:
+                running.append(tasks.create_task(self.recorder.keep_tidy()))
             await self.stopping.wait()
             await door.cleanup()
             await self.handler.service.chores.drain(5)
@@ -241,6 +258,8 @@ class Worker:
             instruments.store_backlog.set(len(store.backlog))
             instruments.store_unreadable.set(store.unreadable)
             instruments.journal_dropped.set(self.handler.journal.dropped)
+            if self.recorder is not None:
+                instruments.recording_dropped.set(self.recorder.dropped)
             if up is not told:
                 told = up
                 self._tell(event="store", up=up)
@@ -296,19 +315,6 @@ def _tokens(told: JwtSection, stack: AsyncExitStack) -> TokenVerifier:
     )
     stack.push_async_callback(published.close)
     return TokenVerifier(settings, published)
-
-
-def _journal(settings: Settings, slot: int) -> FileJournal | StdoutJournal:
-    told = settings.journal
-    if told.to == "stdout":
-        return StdoutJournal(queue_bytes=told.queue_bytes)
-    return FileJournal(
-        told.directory,
-        slot,
-        rotate_bytes=told.rotate_bytes,
-        keep_bytes=told.keep_bytes,
-        queue_bytes=told.queue_bytes,
-    )
 
 
 def _told(event: str) -> Callable[[WeirError], None]:

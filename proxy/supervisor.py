@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 from proxy.core.errors import SettingsError, StoreUnavailableError
+from proxy.core.quantities import format_duration
 from proxy.front.admin import Admin, Readiness, open_admin
 from proxy.runner import Boot, bound
 from proxy.settings.values import host_and_port
@@ -87,6 +88,7 @@ class Supervisor:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         shutil.rmtree(self._metrics, ignore_errors=True)
         self._metrics.mkdir(mode=0o700)
+        self._warn()
         holder = _reserve(*host_and_port(settings.listen))
         try:
             store_url = self._start_store()
@@ -106,6 +108,18 @@ class Supervisor:
         finally:
             holder.close()
             await self._end()
+
+    def _warn(self) -> None:
+        """Say aloud that traffic is recorded, where it is: people should not find out later."""
+        record = self._settings.record
+        if record.on:
+            log.warning(
+                "recording.on",
+                what="PROMPTS AND ANSWERS ARE KEPT IN THE CLEAR",
+                directory=str(record.directory),
+                keep=format_duration(record.keep),
+                keep_bytes=record.keep_bytes,
+            )
 
     async def _keep_workers(self, store: str, standin: str, listen: tuple[str, int]) -> None:
         async with asyncio.TaskGroup() as tasks:

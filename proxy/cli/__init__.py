@@ -9,11 +9,15 @@ import click
 
 from proxy.cli.accounts import accounts
 from proxy.cli.asking import doctor, explain
+from proxy.cli.evaluate import evaluate
 from proxy.cli.keys import keys
 from proxy.cli.options import BAD
 from proxy.cli.policies import check, schema, test_
+from proxy.cli.population import population
+from proxy.cli.replaying import replay
 from proxy.cli.serving import serve, standin, worker
-from proxy.core.errors import PolicyError, SettingsError
+from proxy.cli.traffic import traffic
+from proxy.core.errors import PolicyError, PopulationError, SettingsError, TrafficError
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -30,7 +34,22 @@ def cli() -> None:
     """  # noqa: D301 - \b is click's word for "keep these lines"
 
 
-for command in (serve, keys, accounts, check, test_, schema, explain, doctor, standin, worker):
+for command in (
+    serve,
+    keys,
+    accounts,
+    check,
+    test_,
+    schema,
+    explain,
+    doctor,
+    standin,
+    worker,
+    traffic,
+    population,
+    evaluate,
+    replay,
+):
     cli.add_command(command)
 
 
@@ -39,7 +58,7 @@ def main() -> None:
     try:
         code = cli(standalone_mode=False)
         sys.exit(code if isinstance(code, int) else 0)
-    except (SettingsError, PolicyError) as error:
+    except (SettingsError, PolicyError, PopulationError, TrafficError) as error:
         click.echo(str(error), err=True)
         sys.exit(BAD)
     except click.ClickException as error:

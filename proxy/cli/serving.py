@@ -30,6 +30,7 @@ DAY = 86_400_000_000
 @click.option("--workers", type=int, help="Processes that serve (1).")
 @click.option("--home", type=str, help="Where all state is (.weir).")
 @click.option("--journal", help="files | stdout.")
+@click.option("--record", is_flag=True, default=None, help="Record traffic in full (HOME/traffic).")
 @click.option("--demo", is_flag=True, help="Issue a demo key and print what to paste.")
 def serve(file: Path | None, *, demo: bool, **flags: object) -> None:
     """Serve developers in front of a model API.

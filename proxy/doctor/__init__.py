@@ -9,7 +9,7 @@ import os
 from typing import TYPE_CHECKING
 
 from proxy.doctor.finding import Finding, Level
-from proxy.doctor.local import descriptors, home, journal, keys, policies, ports, tokens
+from proxy.doctor.local import descriptors, home, journal, keys, policies, ports, record, tokens
 from proxy.doctor.remote import upstream
 from proxy.doctor.store import store
 
@@ -38,5 +38,6 @@ def findings(settings: Settings, env: Mapping[str, str]) -> Iterator[Finding]:
     for each in settings.upstreams:
         yield from upstream(each)
     yield from journal(settings.journal)
+    yield from record(settings)
     yield from ports(settings)
     yield from descriptors(settings)

@@ -15,6 +15,7 @@ from proxy.auth.keyring import read_keys
 from proxy.auth.pepper import load_pepper
 from proxy.auth.verifying import keys_of_file
 from proxy.core.errors import PolicyError, SettingsError
+from proxy.core.quantities import format_duration
 from proxy.doctor.finding import Finding, fail, ok, warn
 from proxy.policy.loader import load
 from proxy.settings.values import host_and_port
@@ -116,6 +117,28 @@ def journal(settings: JournalSettings) -> Iterator[Finding]:
         yield warn(told, "make room, or lower journal.keep_bytes")
     else:
         yield ok(told)
+
+
+def record(settings: Settings) -> Iterator[Finding]:
+    """Look at whether traffic is recorded, and at what was and is still there."""
+    told = settings.record
+    path = nearest(told.directory)
+    if told.on and not writable(path):
+        yield fail(f"traffic cannot be recorded in {told.directory}", f"let {user()} write there")
+    elif told.on:
+        yield warn(
+            f"prompts and answers are recorded in the clear in {told.directory}, and kept for"
+            f" {format_duration(told.keep)}",
+            "record: false, where nobody needs them",
+        )
+    elif told.directory.is_dir() and any(told.directory.glob("traffic-*.jsonl*")):
+        yield warn(
+            f"{told.directory} holds recorded prompts and answers, and nothing deletes them: record"
+            " is off",
+            "delete what nobody needs",
+        )
+    else:
+        yield ok("no traffic is recorded")
 
 
 def ports(settings: Settings) -> Iterator[Finding]:

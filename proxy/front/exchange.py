@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from proxy.core.shape import Change
     from proxy.core.stored import Claim
     from proxy.engine import Plan, Spent
+    from proxy.front.recording import Heard
     from proxy.journal.record import LimitEntry, Record
     from proxy.limits.buckets import Bucket
     from proxy.limits.charges import Charge, Charged, Receipt
@@ -48,6 +49,9 @@ class Exchange:
     begun: the head of the answer is on its way to the client
     claim: whose the stored object is that is read, with what was reserved for it
     kept:  the answer is still being made: what was reserved stays so until somebody reads it
+    releasing: the settlement on its way of what the stored object had reserved that was read
+    released_at: the store's moment of that, microseconds since the epoch
+    heard: what is kept for the recording; None where there is none
     """
 
     record: Record
@@ -61,6 +65,9 @@ class Exchange:
     begun: bool = False
     claim: Claim | None = None
     kept: bool = False
+    releasing: asyncio.Task[None] | None = None
+    released_at: int | None = None
+    heard: Heard | None = None
 
     def counted(self) -> Iterator[tuple[Limit, Charge, Receipt]]:
         """Yield each limit that was counted, where it was, with its charge and receipt."""

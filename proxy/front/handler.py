@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from proxy.dialects.base import Refusal
     from proxy.dialects.routes import Route
     from proxy.front.admission import Admission, Rules
+    from proxy.front.recording import Recording
     from proxy.front.service import Service
     from proxy.front.waiting import WaitingRoom
     from proxy.metrics import Metrics
@@ -54,6 +55,7 @@ class Handler:
     fingerprint: keyed hash of a text, for the journal
     body_limit, body_timeout: bytes and seconds for a request's body
     tell:        clients are told what was done to a request, not only its decision's id
+    recording:   makes traffic of what was asked and answered; None where that is not switched on
     """
 
     authenticator: Authenticator
@@ -69,6 +71,7 @@ class Handler:
     body_limit: int
     body_timeout: float
     tell: bool = True
+    recording: Recording | None = None
 
     async def handle(self, request: BaseRequest) -> StreamResponse:
         """Answer one request; writes exactly one record, whatever happens."""
@@ -123,6 +126,8 @@ class Handler:
         if facts.references:
             facts = await self.service.ownership.check(facts, call, principal, exchange)
         note_facts(record, facts, self.fingerprint)
+        if self.recording is not None:
+            exchange.heard = self.recording.heard(request, body, facts, principal, address)
         record.timings.read = exchange.since()
         upstream = self.upstreams.choose(facts.dialect, facts.model)
         headers: dict[str, str] = {DECISION: record.id}
@@ -233,6 +238,10 @@ class Handler:
         self.metrics.answered(record.status, record.effect)
         self.metrics.ended(record.end, exchange.spent.prompt, exchange.spent.output)
         self.journal.write(record.to_dict())
+        if self.recording is not None:
+            if exchange.releasing is not None:
+                await asyncio.wait({exchange.releasing})
+            self.recording.note(exchange)
 
     def _failed(self, request: BaseRequest, exchange: Exchange, error: WeirError) -> Response:
         """Answer an error natively."""

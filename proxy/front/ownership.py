@@ -107,4 +107,6 @@ class Ownership:
                     usage.reported_output,
                     usage.reported_cached or 0,
                 )
-                await self.admission.settle_reservation(reservation, exchange, spent)
+                exchange.released_at = await self.admission.settle_reservation(
+                    reservation, exchange, spent
+                )

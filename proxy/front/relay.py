@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
     from proxy.dialects.base import AnswerReader
+    from proxy.front.recording import Heard
     from proxy.journal.record import Record
     from proxy.ports import UpstreamAnswer
 
@@ -36,11 +37,13 @@ class Passage:
     claim:  called with the reader before anything leaves that names a stored object
     ended:  called when the native end or an error told in the stream was seen, and before the
             client sees it, so that what it does next already finds its slots free
+    heard:  keeps what the client was given, for the recording; None where there is none
     """
 
     record: Record
     claim: Callable[[AnswerReader], Awaitable[None]]
     ended: Callable[[], None]
+    heard: Heard | None = None
     claimed: int = 0
 
     async def see(self, reader: AnswerReader) -> None:
@@ -51,6 +54,16 @@ class Passage:
             await self.claim(reader)
         if reader.complete or reader.errored:
             self.ended()
+
+    def passed(self, piece: bytes) -> None:
+        """Note bytes on their way to the client."""
+        self.record.bytes_out += len(piece)
+        self.hear(piece)
+
+    def hear(self, piece: bytes) -> None:
+        """Keep bytes that the client is given, where that is switched on."""
+        if self.heard is not None:
+            self.heard.keep(piece)
 
 
 async def relay_whole(
@@ -75,7 +88,9 @@ async def relay_whole(
     pieces.append(reader.end())
     if reader.objects:
         await passage.claim(reader)
-    return Response(status=answer.status, headers=headers, body=b"".join(pieces))
+    body = b"".join(pieces)
+    passage.hear(body)
+    return Response(status=answer.status, headers=headers, body=body)
 
 
 async def relay_stream(
@@ -98,19 +113,20 @@ async def relay_stream(
     await response.prepare(request)
     try:
         for piece in before:
-            passage.record.bytes_out += len(piece)
+            passage.passed(piece)
             await response.write(piece)
         async for chunk in answer.chunks():
             piece = reader.feed(chunk)
             await passage.see(reader)
             if piece:
-                passage.record.bytes_out += len(piece)
+                passage.passed(piece)
                 await response.write(piece)
             if reader.cut:
                 break  # leaving the upstream's context tells it to stop
         last = reader.end()
         await passage.see(reader)
         if last:
+            passage.hear(last)
             await response.write(last)
     except UpstreamError as error:
         last = reader.broken(_told(error), error.code)

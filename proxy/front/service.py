@@ -83,10 +83,13 @@ class Service:
             self._end(served, reader, how, reader.usage, billed=billed)
 
         claim = self.ownership.claiming(exchange, served.facts, served.principal, served.shape)
-        passage = Passage(record, claim, ended)
+        passage = Passage(record, claim, ended, exchange.heard)
+        stream = streams(answer.headers)
+        if exchange.heard is not None:
+            exchange.heard.stream = stream
         try:
             before: Sequence[bytes] = ()
-            if not streams(answer.headers):
+            if not stream:
                 whole = await relay_whole(answer, reader, headers, passage)
                 if isinstance(whole, Response):
                     # What says something was served, whatever its head says.
@@ -148,7 +151,7 @@ class Service:
         record = served.exchange.record
         if record.status < ERROR and reader.complete and not reader.pending:
             settling = self.ownership.settle(served.exchange, served.call, reader.usage)
-            self.chores.start(settling)
+            served.exchange.releasing = self.chores.start(settling)
 
 
 def _refused(answer: UpstreamAnswer) -> bool:

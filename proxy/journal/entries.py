@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from proxy import engine
+from proxy.core.decision import Effect
 from proxy.journal.record import LimitEntry
 from proxy.limits.buckets import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from proxy.core.decision import Decision
+    from proxy.core.decision import Decision, Reason
     from proxy.core.facts import RequestFacts, Usage
     from proxy.engine import Plan, Spent
     from proxy.journal.record import Record
     from proxy.limits.charges import Charged
+
+REFUSED = "refused"
 
 
 def limit_entries(
@@ -76,14 +79,13 @@ def note_facts(record: Record, facts: RequestFacts, fingerprint: Callable[[str],
 
 
 def note_decision(record: Record, decision: Decision) -> None:
-    """Note in a record what was decided, and why."""
+    """Note in a record what was decided, and why. A refusal is its end."""
     record.effect, record.blind = decision.effect.value, decision.blind
     record.level = decision.level
     record.shapes = list(decision.shape.names)
-    record.reasons = [
-        f"{reason.code}:{reason.policy}/{reason.limit}"
-        for reason in (*decision.reasons, *decision.shadowed)
-    ]
+    record.reasons = [_told(reason) for reason in (*decision.reasons, *decision.shadowed)]
+    if decision.effect is Effect.REFUSE:
+        record.end, record.code = REFUSED, decision.reasons[0].code
 
 
 def note_usage(record: Record, usage: Usage) -> None:
@@ -101,3 +103,9 @@ def note_spent(record: Record, spent: Spent, plan: Plan | None) -> None:
     record.usage.charged_input, record.usage.charged_output = spent.prompt, spent.output
     if plan is not None:
         record.cost_usd_micro = engine.price(plan.model, spent.prompt, spent.output, spent.cached)
+
+
+def _told(reason: Reason) -> str:
+    if reason.limit and not reason.policy:  # shapes of several policies: they say so themselves
+        return f"{reason.code}:{reason.limit}"
+    return f"{reason.code}:{reason.policy}/{reason.limit}"

@@ -60,9 +60,10 @@ class LineQueue:
     """At most `most` bytes of lines, those being written included.
 
     sink: writes a batch of whole lines on the queue's own thread; never raises
+    name: of the thread and, with '.dropped', of what is said of lost lines
     """
 
-    def __init__(self, sink: Callable[[bytes], Outcome], most: int) -> None:
+    def __init__(self, sink: Callable[[bytes], Outcome], most: int, name: str = "journal") -> None:
         self._sink = sink
         self._most = most
         self._lock = threading.Lock()  # held for a few instructions, never while writing
@@ -70,11 +71,12 @@ class LineQueue:
         self._bytes = 0
         self._closed = False
         self._why = ""
+        self._event = f"{name}.dropped"
         self._told = 0
         self._told_at = -WARN_SECONDS
         self._stop = threading.Event()
         self.written = self.dropped = 0
-        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def put(self, line: bytes) -> None:
@@ -122,5 +124,5 @@ class LineQueue:
         # Told from here: the log is a pipe that may be full, and `put` waits for nobody.
         now = time.monotonic()
         if self.dropped > self._told and now - self._told_at >= WARN_SECONDS:
-            log.error("journal.dropped", records=self.dropped - self._told, why=self._why)
+            log.error(self._event, records=self.dropped - self._told, why=self._why)
             self._told, self._told_at = self.dropped, now

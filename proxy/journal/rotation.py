@@ -1,4 +1,4 @@
-"""A slot's journal file: turned by size and by day of UTC, the oldest files deleted."""
+"""A slot's file of lines: turned by size and by day of UTC, the oldest files deleted."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-TURNED = re.compile(r"decisions-\d+-(\d{8}T\d{12}Z)\.jsonl(\.gz)?", re.ASCII)
+TURNED = re.compile(r"-\d+-(\d{8}T\d{12}Z)\.jsonl(?:\.gz)?", re.ASCII)
 
 
 class RotatingFile:
-    """`decisions-<slot>.jsonl` in a directory; turned files carry their moment in the name.
+    """`<name>-<slot>.jsonl` in a directory; turned files carry their moment in their name.
 
     rotate_bytes: size at which a file is turned
-    keep_bytes:   size of the journal's files together, those of all slots; beyond it the oldest
+    keep_bytes:   size of the files of that name together, those of all slots; beyond it the oldest
                   turned ones are deleted
+    keep_seconds: after its last line a file is deleted, whoever's it is; None for never
     clock:        seconds since the epoch
     """
 
@@ -34,13 +35,17 @@ class RotatingFile:
         *,
         rotate_bytes: int,
         keep_bytes: int,
+        keep_seconds: float | None = None,
+        name: str = "decisions",
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.path = directory / f"decisions-{slot}.jsonl"
+        self.path = directory / f"{name}-{slot}.jsonl"
+        self._name = name
         self._directory = directory
         self._slot = slot
         self._rotate = rotate_bytes
         self._keep = keep_bytes
+        self._keep_seconds = keep_seconds
         self._clock = clock
         self._file = -1
         self._size = 0
@@ -68,6 +73,28 @@ class RotatingFile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+    def thin(self) -> None:
+        """Delete the files that are too old, and the oldest turned ones beyond the bytes to keep.
+
+        Any thread may do it at any time. OSError where that is not allowed.
+        """
+        stats = {
+            path: stat
+            for path in self._directory.glob(f"{self._name}-*.jsonl*")
+            if (stat := _stat(path)) is not None
+        }
+        if self._keep_seconds is not None:
+            oldest = self._clock() - self._keep_seconds
+            for path in [path for path, stat in stats.items() if stat.st_mtime < oldest]:
+                path.unlink(missing_ok=True)  # one that is being written is begun anew
+                del stats[path]
+        total = sum(stat.st_size for stat in stats.values())
+        for path in sorted(filter(self._moment, stats), key=self._moment):
+            if total <= self._keep:
+                return
+            path.unlink(missing_ok=True)
+            total -= stats[path].st_size
 
     def _prepare(self, length: int) -> None:
         moment = datetime.fromtimestamp(self._clock(), UTC)
@@ -103,26 +130,24 @@ class RotatingFile:
             moment += timedelta(microseconds=1)
         self.path.rename(turned)
         with suppress(OSError):  # somebody else tidies up too; it is tried again at the next turn
-            self._thin()
+            self.thin()
 
     def _turned(self, moment: datetime) -> Path:
-        return self._directory / f"decisions-{self._slot}-{moment:%Y%m%dT%H%M%S%fZ}.jsonl"
+        return self._directory / f"{self._name}-{self._slot}-{moment:%Y%m%dT%H%M%S%fZ}.jsonl"
 
-    def _thin(self) -> None:
-        sizes = {path: path.stat().st_size for path in self._directory.glob("decisions-*.jsonl*")}
-        total = sum(sizes.values())
-        for path in sorted(filter(_moment, sizes), key=_moment):
-            if total <= self._keep:
-                return
-            path.unlink(missing_ok=True)
-            total -= sizes[path]
+    def _moment(self, path: Path) -> str:
+        """Return when a file was turned, as its name says; '' for one that is being written."""
+        found = TURNED.fullmatch(path.name.removeprefix(self._name))
+        return found[1] if found else ""
 
 
 def _day(moment: datetime) -> str:
     return f"{moment:%Y%m%d}"
 
 
-def _moment(path: Path) -> str:
-    """Return when a file was turned, as its name says; '' for one that is being written."""
-    found = TURNED.fullmatch(path.name)
-    return found[1] if found else ""
+def _stat(path: Path) -> os.stat_result | None:
+    """Return what is known of a file; None where it has just gone."""
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from proxy.settings.schema import JournalSettings
+
 INTEGERS = range(-(2**63), 2**64)
 
 
@@ -131,6 +133,19 @@ class Lines:
     def msg(self, line: bytes) -> None:
         """Take one line."""
         self._put(line)
+
+
+def journal_of(settings: JournalSettings, slot: int) -> FileJournal | StdoutJournal:
+    """Return the journal of a worker's slot."""
+    if settings.to == "stdout":
+        return StdoutJournal(queue_bytes=settings.queue_bytes)
+    return FileJournal(
+        settings.directory,
+        slot,
+        rotate_bytes=settings.rotate_bytes,
+        keep_bytes=settings.keep_bytes,
+        queue_bytes=settings.queue_bytes,
+    )
 
 
 def _logger(queue: LineQueue) -> structlog.BoundLoggerBase:

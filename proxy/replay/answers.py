@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from proxy.traffic.entry import Answer, Entry
 
 ERROR = 400
+MOST_MODELS = 10_000
 FIRST_TOKEN, A_TOKEN = 300_000, 20_000  # microseconds of an answer whose length was not noted
 
 
@@ -44,7 +45,8 @@ def recorded(answer: Answer, rules: TokenRules) -> Outcome:
     An answer whose tokens nobody told is counted by its text.
     """
     usage = answer.usage
-    if usage.reported_output is None and not usage.relayed and answer.text:
+    noted = answer.billed is not None
+    if not noted and usage.reported_output is None and not usage.relayed and answer.text:
         usage = replace(usage, relayed=count(answer.text, rules.counter))
     billed = answer.billed
     if billed is None:
@@ -135,6 +137,8 @@ class Guess:
         for means, name in ((self.accounts, entry.account), (self.models, facts.model)):
             mean = means.get(name)
             if mean is None:
+                if means is self.models and len(means) >= MOST_MODELS:
+                    continue  # names are the clients' own
                 mean = means[name] = _Mean()
             mean.answers += 1
             mean.output += output

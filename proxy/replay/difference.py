@@ -103,8 +103,10 @@ class Difference:
         self._example(before, after, (was, now, names))
 
     def _example(self, before: Played, after: Played, kind: tuple[object, ...]) -> None:
+        if len(self.examples) >= MOST_EXAMPLES:
+            return
         seen = self._kinds.get(kind, 0)
-        if seen >= PER_KIND or len(self.examples) >= MOST_EXAMPLES:
+        if seen >= PER_KIND:
             return
         self._kinds[kind] = seen + 1
         entry = after.entry

@@ -5,7 +5,6 @@ One thread, no clock of its own and no chance: the same traffic and policies giv
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import replace
 from functools import lru_cache
 from heapq import heappop, heappush
@@ -25,21 +24,22 @@ from proxy.limits.keys import standing_key
 from proxy.replay.answers import Guess, Outcome, changes_of, recorded, shaped
 from proxy.replay.fingerprints import Fingerprints
 from proxy.replay.played import Played
+from proxy.replay.stored import Release, Stored, reads
 from proxy.store.memory import MemoryStore
+from proxy.store.standings import MemoryStandings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from proxy.core.decision import Decision
     from proxy.core.facts import RequestFacts
-    from proxy.core.shape import Shape
     from proxy.dialects.routes import Route
+    from proxy.limits.charges import Settlement
     from proxy.policy.loader import Loaded
     from proxy.replay.played import Listener
     from proxy.traffic.entry import Entry
 
 ENV = "replay"
-MOST_OBJECTS = 200_000
 
 
 class Player:
@@ -52,13 +52,15 @@ class Player:
     def __init__(self, rules: Loaded, listeners: Sequence[Listener] = ()) -> None:
         self.rules = rules
         self.store = MemoryStore()
+        self._standings = MemoryStandings(self.store, ENV)
         self._listeners = listeners
         self._prints = Fingerprints()
         self._context = engine.Context(ENV, self._prints)
         self._guess = Guess()
-        self._objects: OrderedDict[str, tuple[str, Shape]] = OrderedDict()
-        self._running: list[tuple[int, int, Played]] = []
+        self._stored = Stored()
+        self._running: list[tuple[int, int, Played | Release]] = []
         self._number = 0
+        self._endings = 0
 
     def play(self, entries: Iterable[Entry]) -> None:
         """Play all of some traffic."""
@@ -103,8 +105,7 @@ class Player:
         body = b"" if entry.body is None else orjson.dumps(entry.body)
         (facts,) = route.dialect.read(body, self.rules.models.rules, route.call)
         if route.call.object:
-            model, _ = self._objects.get(route.call.object, ("", NO_SHAPE))
-            facts = replace(facts, model=model)
+            facts = replace(facts, model=self._stored.model(route.call.object))
         return route, facts
 
     def _decide(self, played: Played, facts: RequestFacts) -> None:
@@ -130,10 +131,16 @@ class Player:
             charged = replace(charged, standing=standing)
         played.charged = charged
         decision = engine.decide(plan, charged)
-        made_in = self._made_in(facts)
-        if made_in is not NO_SHAPE and decision.effect is not Effect.REFUSE:
-            decision = engine.reshaped(decision, made_in)
+        if decision.effect is not Effect.REFUSE:
+            made_in = self._stored.read(facts).shape
+            if made_in is not NO_SHAPE:
+                decision = engine.reshaped(decision, made_in)
+            if decision.shape.delay and self._same(entry) and entry.effect == Effect.REFUSE:
+                decision = engine.turned_away(decision)  # too many were waiting already
         played.decision = decision
+        raised = engine.standing_after(decision, charged)
+        if raised is not None:
+            self._standings.lift_now(entry.account, raised, now)
 
     def _standing(self, entry: Entry, own: Standing | None, now: int) -> Standing | None:
         """Return the standing that decides: what was told when it was recorded, or our own.
@@ -141,19 +148,18 @@ class Player:
         Under the policies that it was recorded under, what the store told then is a fact. Under
         others a level that one of those policies had given does not count, and ours do.
         """
-        same = entry.policies == self.rules.policies.digest
+        same = self._same(entry)
         if entry.level == "clear" or (not same and entry.level_by.startswith(BY_LIMIT)):
             return None if same else own
-        told = Standing(Level(entry.level), now, now + 1, entry.level_by)
+        until = now + 1 if entry.level_until is None else entry.level_until
+        told = Standing(Level(entry.level), now, until, entry.level_by)
         if same or own is None or own.level.rank < told.level.rank:
             return told
         return own
 
-    def _made_in(self, facts: RequestFacts) -> Shape:
-        """Return the shape of the stored object that is read, where this traffic made it."""
-        if facts.dialect != "openai.stored" or not facts.references:
-            return NO_SHAPE
-        return self._objects.get(facts.references[0], ("", NO_SHAPE))[1]
+    def _same(self, entry: Entry) -> bool:
+        """Return whether a request was recorded under the policies that are played."""
+        return bool(entry.policies) and entry.policies == self.rules.policies.digest
 
     def _refused(self, played: Played) -> None:
         entry, plan, charged = played.entry, played.plan, played.charged
@@ -164,7 +170,7 @@ class Player:
             played.ended_at = played.at
             self._end(played)
             return
-        heappush(self._running, (at, self._number, played))
+        self._ends(at, played)
         if at <= played.at:
             self._settle(played.at)
 
@@ -174,19 +180,18 @@ class Player:
         entry, plan = played.entry, played.plan
         assert plan is not None
         shape = decision.shape
-        same = entry.policies == self.rules.policies.digest and entry.effect == decision.effect
+        same = self._same(entry) and entry.effect == decision.effect
         outcome = self._outcome(entry, facts)
         cut = False
         if not shape.body_empty:
             if route is None:
-                played.changes = changes_of(facts, shape)
+                played.changes = () if reads(facts) else changes_of(facts, shape)
             else:
                 body = b"" if entry.body is None else orjson.dumps(entry.body)
                 played.changes = route.dialect.forward(body, facts, shape).changes
         if shape is not NO_SHAPE and not same:
             outcome, cut = shaped(outcome, facts, shape)
-        reads = bool(route is not None and route.call.object)
-        billed = outcome.billed and not reads
+        billed = outcome.billed and not reads(facts)
         played.usage, played.how, played.guessed = outcome.usage, outcome.how, outcome.guessed
         played.spent = engine.spent(
             plan, outcome.how, outcome.usage, billed=billed, kept=outcome.kept
@@ -199,12 +204,24 @@ class Player:
         else:
             ends = max(played.at, entry.t + outcome.lasted)
         self._keep_slots(played, ends)
-        answer = entry.answer
-        if answer is not None and answer.object:
-            self._objects[answer.object] = (facts.model, shape)
-            if len(self._objects) > MOST_OBJECTS:
-                self._objects.popitem(last=False)
-        heappush(self._running, (ends, self._number, played))
+        self._stored.keep(played, shape)
+        self._ends(ends, played)
+        self._release(played, ends)
+
+    def _release(self, played: Played, ends: int) -> None:
+        """Let what was reserved for an answer be settled, if a request has read what it took."""
+        entry = played.entry
+        same = self._same(entry)
+        if same and entry.released_at is None:
+            return
+        released = self._stored.release(played)
+        if released is not None:
+            at = entry.released_at if same else None
+            self._ends(ends if at is None else at, released)
+
+    def _ends(self, at: int, what: Played | Release) -> None:
+        self._endings += 1
+        heappush(self._running, (at, self._endings, what))
 
     def _outcome(self, entry: Entry, facts: RequestFacts) -> Outcome:
         if entry.answer is None:
@@ -225,21 +242,11 @@ class Player:
         """Let the answers end that have ended by a moment; None for all."""
         running = self._running
         while running and (until is None or running[0][0] <= until):
-            at, _, played = heappop(running)
-            played.ended_at = at
-            plan, charged = played.plan, played.charged
-            assert plan is not None
-            assert charged is not None
-            if played.how == "refused" and charged.admitted:
-                settlements = engine.undo(plan, charged)
-            else:
-                spent = played.spent
-                kept = played.entry.answer is not None and played.entry.answer.kept
-                settlements = engine.settle(
-                    plan, charged, spent.prompt, spent.output, spent.cached, going_on=kept
-                )
-            self.store.settle_now(settlements, at)
-            self._end(played)
+            at, _, what = heappop(running)
+            self.store.settle_now(_settlements(what), at)
+            if isinstance(what, Played):
+                what.ended_at = at
+                self._end(what)
 
     def _end(self, played: Played) -> None:
         for listener in self._listeners:
@@ -249,6 +256,18 @@ class Player:
         for listener in self._listeners:
             listener.decided(played)
             listener.settled(played)
+
+
+def _settlements(what: Played | Release) -> list[Settlement]:
+    if isinstance(what, Release):
+        return what.settlements()
+    plan, charged, spent, answer = what.plan, what.charged, what.spent, what.entry.answer
+    assert plan is not None
+    assert charged is not None
+    if what.how == "refused" and charged.admitted:
+        return engine.undo(plan, charged)
+    kept = answer is not None and answer.kept
+    return engine.settle(plan, charged, spent.prompt, spent.output, spent.cached, going_on=kept)
 
 
 @lru_cache(maxsize=65_536)

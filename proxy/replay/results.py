@@ -53,6 +53,7 @@ def difference_dict(difference: Difference) -> dict[str, object]:
         "new_refusals": difference.new_refusals,
         "newly_limited": sum(each.limited for each in difference.accounts.values()),
         "eased": sum(each.eased for each in difference.accounts.values()),
+        "other": sum(each.other for each in difference.accounts.values()),
         "matrix": {
             before: {after: count for after, count in zip(EFFECTS, row, strict=True) if count}
             for before, row in zip(EFFECTS, difference.matrix, strict=True)

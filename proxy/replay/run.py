@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,11 +13,52 @@ from proxy.replay.player import Player
 from proxy.replay.summary import Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import FrameType
 
     from proxy.policy.loader import Loaded
     from proxy.replay.played import Listener
     from proxy.traffic.entry import Entry
+
+
+class Stop:
+    """Keeps a Ctrl-C until a request is counted everywhere: half a count is none.
+
+    counting: a request is being counted; came: somebody wants to stop
+    While the traffic is read, which may wait for a pipe, a Ctrl-C is heard at once.
+    """
+
+    def __init__(self) -> None:
+        self.counting = False
+        self.came = False
+
+    def note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as signal calls it
+        """Hear a Ctrl-C; raises KeyboardInterrupt where it need not wait."""
+        self.came = True
+        if not self.counting:
+            raise KeyboardInterrupt
+
+    def done(self) -> None:
+        """Say that a request is counted; raises KeyboardInterrupt where one has waited."""
+        self.counting = False
+        if self.came:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def heard(self) -> Iterator[None]:
+        """Take Ctrl-C until the block has ended, unless somebody else does."""
+        before = signal.getsignal(signal.SIGINT)
+        if (
+            threading.current_thread() is not threading.main_thread()
+            or before is not signal.default_int_handler
+        ):
+            yield
+            return
+        signal.signal(signal.SIGINT, self.note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
 
 @dataclass(slots=True)
@@ -40,12 +84,15 @@ class Replay:
             players = [Player(self.rules, (self.summary, *self.listeners))]
         else:
             players = self._both(self.before)
-        try:
-            self._feed(players, entries)
-        except KeyboardInterrupt:
-            self.interrupted = True
-        for player in players:
-            player.finish()
+        stop = Stop()
+        with stop.heard():
+            try:
+                self._feed(players, entries, stop)
+            except KeyboardInterrupt:
+                self.interrupted = True
+            stop.counting = True  # one more Ctrl-C changes nothing: this takes no time
+            for player in players:
+                player.finish()
 
     def _both(self, before: Loaded) -> list[Player]:
         self.difference = Difference()
@@ -54,17 +101,21 @@ class Replay:
             Player(self.rules, (self.summary, *self.listeners, self._pair[1])),
         ]
 
-    def _feed(self, players: list[Player], entries: Iterable[Entry]) -> None:
+    def _feed(self, players: list[Player], entries: Iterable[Entry], stop: Stop) -> None:
         if self.difference is None:
             feed = players[0].feed
             for entry in entries:
+                stop.counting = True
                 feed(entry)
+                stop.done()
             return
         before, after = players
         was, now = self._pair
         for entry in entries:
+            stop.counting = True
             before.feed(entry)
             after.feed(entry)
             assert was.last is not None
             assert now.last is not None
             self.difference.compare(was.last, now.last)
+            stop.done()

@@ -1,6 +1,6 @@
 """What became of some traffic, counted: by effect, time, limit, plan, model and account.
 
-In memory that grows with the accounts, limits and models of the traffic, not with its requests.
+In memory that grows with the accounts, plans and limits of the traffic, not with its requests.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from proxy.policy.compiled import Limit
     from proxy.replay.played import Played
 
+# Names are the clients' own: those after so many are counted together.
+MOST_MODELS, OTHERS = 1000, "(others)"
 BINS = 20  # of a headroom histogram: the first is 0 to 5 % left, the last 95 to 100 %
 EFFECTS = ("allow", "shape", "delay", "refuse", "free", "error")
 NO_ROOM = {
@@ -173,7 +175,9 @@ class Summary:
         name = "" if played.facts is None else played.facts.model
         model = self.models.get(name)
         if model is None:
-            model = self.models[name] = Story()
+            if len(self.models) >= MOST_MODELS:
+                name = OTHERS
+            model = self.models.setdefault(name, Story())
         return self.total, account, plan, model
 
     def _limits(self, played: Played) -> None:

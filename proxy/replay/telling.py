@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from proxy.journal.sentences import printable
 from proxy.replay.results import by_name, most_changed, most_limited
 from proxy.replay.summary import EFFECTS
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from proxy.replay.difference import Difference
     from proxy.replay.summary import Summary
 
-FEW = 10
+FEW, LONGEST = 10, 64
 
 
 def summary_lines(summary: Summary) -> Iterator[str]:
@@ -52,11 +53,11 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     if top:
         yield ""
         yield from table(
-            ("account", "plan", "requests", "refused", "shaped", "delayed", "met first"),
+            ("account", "plan", "requests", "refused", "shaped", "delayed", "met most"),
             [
                 (
-                    name,
-                    story.plan,
+                    shown(name),
+                    shown(story.plan),
                     f"{story.requests:,}",
                     f"{story.effects[3]:,}",
                     f"{story.effects[1]:,}",
@@ -88,7 +89,7 @@ def difference_lines(difference: Difference, against: str) -> Iterator[str]:
             (title, "newly refused", "newly limited", "eased", "other"),
             [
                 (
-                    name,
+                    shown(name),
                     f"{each.refused:,}",
                     f"{each.limited:,}",
                     f"{each.eased:,}",
@@ -100,7 +101,7 @@ def difference_lines(difference: Difference, against: str) -> Iterator[str]:
     yield ""
     for example in difference.examples[:FEW]:
         yield (
-            f"  {moment(example.at)} {example.account} {example.model}:"
+            f"  {moment(example.at)} {shown(example.account)} {shown(example.model)}:"
             f" {example.before} -> {example.after}"
         )
         for word, reasons in (("was", example.why_before), ("now", example.why_after)):
@@ -140,6 +141,16 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
             for cell, width, number in zip(line, widths, numbers, strict=True)
         ]
         yield ("  " + "  ".join(cells)).rstrip()
+
+
+def shown(name: str) -> str:
+    r"""Return a name as a terminal may have it: others have chosen it.
+
+    >>> shown("a\x1b[2J"), len(shown("x" * 512))
+    ('a\\x1b[2J', 64)
+    """
+    told = printable(name[: LONGEST + 1])
+    return told if len(told) <= LONGEST else told[: LONGEST - 1] + "\u2026"
 
 
 def moment(at: int) -> str:

@@ -38,6 +38,8 @@ from proxy.settings.values import (
     upstream_url,
 )
 
+DAY = 86_400 * SECOND
+
 Duration = Annotated[int, BeforeValidator(duration), Field(gt=0)]
 Size = Annotated[int, BeforeValidator(size), Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -160,6 +162,24 @@ class JournalSettings(Section):
     queue_bytes: Size = 16_000_000
 
 
+class RecordSettings(Section):
+    """Whether traffic is recorded in full, prompts and answers in the clear, and where to.
+
+    directory:    of the files, which nobody else may enter
+    keep:         microseconds after its last line at which a file is deleted
+    keep_bytes:   size of all files together beyond which the oldest are deleted
+    rotate_bytes: size at which a file is closed and the next begun
+    queue_bytes:  what may wait in memory for a slow disk
+    """
+
+    on: bool = False
+    directory: Folder
+    keep: Duration = 7 * DAY
+    keep_bytes: Size = 10_000_000_000
+    rotate_bytes: Size = 256_000_000
+    queue_bytes: Size = 64_000_000
+
+
 class JwtSettings(Section):
     """Which tokens are trusted, and how their claims become a principal.
 
@@ -233,6 +253,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     trusted_networks: Annotated[tuple[Network, ...], BeforeValidator(listed)] = ()
     journal: JournalSettings
+    record: RecordSettings
     auth: AuthSettings = AuthSettings()
     answers: AnswerSettings = AnswerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -12,6 +12,7 @@ from proxy.settings.schema import (
     JwtSettings,
     LimitSettings,
     LogSettings,
+    RecordSettings,
     Section,
     Settings,
     ShutdownSettings,
@@ -33,6 +34,7 @@ SECTIONS: Mapping[Steps, type[Section]] = {
     ("upstreams", "*", "credential"): CredentialSettings,
     ("limits",): LimitSettings,
     ("journal",): JournalSettings,
+    ("record",): RecordSettings,
     ("auth",): AuthSettings,
     ("auth", "jwt"): JwtSettings,
     ("shutdown",): ShutdownSettings,
@@ -102,12 +104,20 @@ def contradictions(settings: Settings) -> Iterator[tuple[Steps, str]]:
     for index, name in enumerate(names):
         if name in names[:index]:
             yield ("upstreams", index, "name"), f"{name!r} is the name of an earlier one"
-    if settings.journal.keep_bytes < settings.journal.rotate_bytes:
-        yield ("journal", "keep_bytes"), "must be at least rotate_bytes"
+    yield from _files(settings)
     if settings.auth.jwt is not None:
         yield from jwt_contradictions(settings.auth.jwt)
     elif not settings.auth.keys:
         yield ("auth",), "lets nobody in (keys: true, or a jwt section)"
+
+
+def _files(settings: Settings) -> Iterator[tuple[Steps, str]]:
+    """Yield what is wrong between the settings for what is written."""
+    for name, told in (("journal", settings.journal), ("record", settings.record)):
+        if told.keep_bytes < told.rotate_bytes:
+            yield (name, "keep_bytes"), "must be at least rotate_bytes"
+    if settings.record.directory == settings.journal.directory:
+        yield ("record", "directory"), "must be another than the journal's"
 
 
 def jwt_contradictions(jwt: JwtSettings) -> Iterator[tuple[Steps, str]]:

@@ -31,6 +31,7 @@ FLAGS: Mapping[str, Steps] = {
     "replicas": ("store", "replicas"),
     "upstream": ("upstream",),
     "journal": ("journal", "to"),
+    "record": ("record", "on"),
     "grace": ("shutdown", "grace"),
     "log_level": ("log", "level"),
 }
@@ -57,6 +58,8 @@ class Sources:
             self.mistakes.append(self.line(mistake.place, mistake.steps, mistake.sentence))
         if isinstance(self.values.get("store"), str):
             self.values["store"] = {"url": self.values["store"]}
+        if "record" in self.values and not isinstance(self.values["record"], dict):
+            self.values["record"] = {"on": self.values["record"]}
 
     def overlay(self, env: Mapping[str, str], flags: Mapping[str, object]) -> None:
         """Lay environment and flags over the file."""
@@ -79,9 +82,11 @@ class Sources:
             self.put(FLAGS[name], flag, value)
 
     def put(self, steps: Steps, label: str, value: object) -> None:
-        """Set one value; text that should be a number is made one."""
+        """Set one value; text that should be a number, or yes or no, is made one."""
         if steps[-1] in {"workers", "replicas"} and isinstance(value, str):
             value = int(value) if value.isascii() and value.isdigit() else value
+        if steps[-1] == "on" and isinstance(value, str):
+            value = {"true": True, "false": False}.get(value.lower(), value)
         target: MutableMapping[str, object] = self.values
         for step in steps[:-1]:
             inner = target.get(str(step))
@@ -102,6 +107,9 @@ class Sources:
             journal = self.values.setdefault("journal", {})
             if isinstance(journal, dict):
                 journal.setdefault("directory", Path(home) / "journal")
+            record = self.values.setdefault("record", {})
+            if isinstance(record, dict):
+                record.setdefault("directory", Path(home) / "traffic")
         upstreams = self.values.get("upstreams")
         upstream = self.values.pop("upstream", None)
         if upstreams is None:

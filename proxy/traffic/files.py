@@ -22,6 +22,7 @@ CHUNK = 256 * 1024
 # What a chunk of so many compressed bytes can become is bounded: a block of 128 kB takes four.
 BITE = 1024
 GZIP, ZSTD, BOM = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\xef\xbb\xbf"
+MAGIC = 4  # bytes that tell what a file is
 SKIPPED = tuple(bytes((low, 0x2A, 0x4D, 0x18)) for low in range(0x50, 0x60))
 WBITS = 31  # of zlib: gzip's own head and checksum
 
@@ -83,12 +84,22 @@ def lines(
     progress: told of the bytes of the file that were consumed since the last call
     Raises DamagedError at the end of what can be read. A path `-` is standard input.
     """
-    number, held, dropping = 0, b"", False
+    number, dropping = 0, False
+    # The pieces of a line that has not ended: put together once, or a long line takes for ever.
+    parts: list[bytes] = []
+    length = 0
     for piece in _pieces(path, progress):
+        if not length and not dropping and piece.isspace():
+            number += piece.count(b"\n")  # at once: a gigabyte of these is packed into one megabyte
+            continue
         first, *rest = piece.split(b"\n")
-        held += first
-        if len(held) > longest:
-            held, dropping = b"", True
+        parts.append(first)
+        length += len(first)
+        if length > longest:
+            parts, length, dropping = [], 0, True
+        if not rest:
+            continue
+        held = b"".join(parts)
         for each in rest:
             number += 1
             if dropping:
@@ -97,7 +108,9 @@ def lines(
             elif held and not held.isspace():
                 yield Line(number, held)
             held = each
+        parts, length = [held], len(held)
     number += 1
+    held = b"".join(parts)
     if dropping:
         yield Line(number, None)
     elif held and not held.isspace():
@@ -111,6 +124,8 @@ def _is_traffic(path: Path) -> bool:
 def _pieces(path: Path, progress: Callable[[int], None] | None) -> Iterator[bytes]:
     """Yield a file's contents, without compression and byte order mark."""
     if str(path) == STDIN:
+        if sys.stdin is None:
+            raise TrafficError("-: there is no standard input")
         yield from _unpacked(_chunks(cast("BufferedReader", sys.stdin.buffer), progress))
         return
     with path.open("rb") as file:
@@ -126,7 +141,11 @@ def _chunks(file: BufferedReader, progress: Callable[[int], None] | None) -> Ite
 
 
 def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    first = next(chunks, b"")
+    first = b""
+    for chunk in chunks:
+        first += chunk
+        if len(first) >= MAGIC:  # a pipe may give less at a time
+            break
     if first.startswith((GZIP, ZSTD, *SKIPPED)):
         begun = first[:2] == GZIP
         yield from _members(first, chunks, _gzip if begun else _zstd)

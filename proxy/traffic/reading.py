@@ -7,6 +7,7 @@ so that a month of daily files takes the memory of those that overlap.
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ WINDOW = 600 * SECOND
 # Bytes of lines that are held back: of one file, and of all that are open together.
 BUFFER, TOGETHER = 24_000_000, 96_000_000
 MOST_COMPLAINTS = 100
+TOO_MANY = (errno.EMFILE, errno.ENFILE)
 
 LATE = (
     "comes more than ten minutes (or 24 MB of lines) after later ones, and is left out"
@@ -90,7 +92,8 @@ def loose(
 ) -> Iterator[tuple[int, bytes, Entry]]:
     """Yield a file's readable lines as they stand, each with its number, text and entry.
 
-    What cannot be read is counted and told in `tally`; `tally.read` is not touched.
+    What cannot be read is counted and told in `tally`, a file that is gone or forbidden too;
+    `tally.read` is not touched. Raises TrafficError where too many files are open.
     """
     number = 0
     try:
@@ -111,6 +114,17 @@ def loose(
     except DamagedError as error:
         tally.unreadable += 1
         tally.complain(path, number + 1, str(error))
+    except OSError as error:
+        # It was there when the files were listed: a recording's oldest file may go at any moment.
+        if error.errno in TOO_MANY:
+            raise TrafficError(
+                f"{path}: more files overlap in time than this system lets be open at once:"
+                " make one of them (`weir traffic sort`), or raise the limit (`ulimit -n`)"
+            ) from None
+        tally.unreadable += 1
+        tally.complain(
+            path, number + 1, f"cannot be read: {error.strerror or 'input/output error'}"
+        )
 
 
 def entries(
@@ -166,7 +180,8 @@ class _Streams:
             newest = max(newest, at)
             heappush(held, (place, number, entry))
             size_ += len(line)
-            while held[0][0][0] < newest - WINDOW or size_ > self.room():
+            # A line that is larger than all that may be held back leaves nothing behind.
+            while held and (held[0][0][0] < newest - WINDOW or size_ > self.room()):
                 first, _, its = heappop(held)
                 size_ -= len(first[4])
                 passed = first[0]

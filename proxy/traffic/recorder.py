@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from proxy.settings.schema import RecordSettings
+
 NAME = "traffic"
+TIDY_SECONDS = 3600.0
 
 
 class FileRecorder:
@@ -66,7 +70,27 @@ class FileRecorder:
         with suppress(OSError):  # it is tried again in an hour, and at each turn of the file
             self._file.thin()
 
+    async def keep_tidy(self) -> None:
+        """Tidy once an hour, also where nothing comes any more; a worker runs it all its life."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS)
+            await asyncio.to_thread(self.tidy)
+
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Write what is left, for at most `timeout` seconds, and close the file."""
         if self._queue.close(timeout):  # else a stuck thread still holds the descriptor
             self._file.close()
+
+
+def recorder_of(settings: RecordSettings, slot: int) -> FileRecorder | None:
+    """Return the recorder of a worker's slot; None where traffic is not recorded."""
+    if not settings.on:
+        return None
+    return FileRecorder(
+        settings.directory,
+        slot,
+        rotate_bytes=settings.rotate_bytes,
+        keep_bytes=settings.keep_bytes,
+        keep_seconds=settings.keep / 1e6,
+        queue_bytes=settings.queue_bytes,
+    )

@@ -194,6 +194,15 @@ def test_a_journal_without_room_is_named(examined):
     assert about(examined("journal: {to: stdout}"), "stdout")[0] == "ok"
 
 
+def test_a_recording_is_named_while_it_runs_and_what_it_left_afterwards(examined, tmp_path):
+    assert about(examined("record: false"), "no traffic is recorded")[0] == "ok"
+    assert about(examined("record: true"), "recorded in the clear")[0] == "warn"
+    left = tmp_path / "left"
+    left.mkdir()
+    (left / "traffic-0.jsonl").touch()
+    assert about(examined(f"record: {{directory: {left}}}"), "nothing deletes them")[0] == "warn"
+
+
 def test_more_connections_than_files_are_named(examined):
     assert about(examined("limits: {connections: 900000000}"), "may open")[0] == "warn"
     few = "limits: {connections: 1}\nupstreams: [{name: s, url: standin, max_connections: 1}]"

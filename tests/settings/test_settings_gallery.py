@@ -91,6 +91,12 @@ GALLERY = {
     "trusted_networks: [localhost]": [
         "1:20: trusted_networks[0]: cannot read 'localhost' as a network (10.0.0.0/8, 2001:db8::/32)"],
     "journal: {to: syslog}": ["1:11: journal.to: must be 'files' or 'stdout'"],
+    "record: perhaps": ["1:1: record.on: must be true or false"],
+    "record: {on: 1}": ["1:10: record.on: must be true or false"],
+    "record: {keep: 7}": ["1:10: record.keep: cannot read 7 as a duration (400ms, 30s, 1m, 6h, 7d)"],
+    "record: {keep_bytes: 8MB}": ["1:10: record.keep_bytes: must be at least rotate_bytes"],
+    "record: {directory: .weir/journal}": [
+        "1:10: record.directory: must be another than the journal's"],
     "journal: {rotate_bytes: 9MB, keep_bytes: 8MB}": [
         "1:30: journal.keep_bytes: must be at least rotate_bytes"],
     "auth: {keys: false}": ["1:1: auth: lets nobody in (keys: true, or a jwt section)"],

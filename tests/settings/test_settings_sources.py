@@ -61,7 +61,8 @@ def test_every_flag_has_a_variable_that_sets_the_same(loaded):
     values = {
         "listen": "127.0.0.1:1", "admin": "127.0.0.1:2", "policies": "p", "home": "h", "keys": "k",
         "workers": "2", "store": "redis://h", "environment": "e", "replicas": "3",
-        "upstream": "standin", "journal": "stdout", "grace": "1s", "log_level": "error",
+        "upstream": "standin", "journal": "stdout", "record": "true", "grace": "1s",
+        "log_level": "error",
     }  # fmt: skip
     assert values.keys() == FLAGS.keys()
     by_env = loaded(None, {f"WEIR_{name.upper()}": value for name, value in values.items()})
@@ -70,6 +71,25 @@ def test_every_flag_has_a_variable_that_sets_the_same(loaded):
     assert by_env.log.level == "error"
     assert by_env.shutdown.grace == 1_000_000
     assert by_env.journal.directory == Path("h/journal")
+
+
+@pytest.mark.parametrize(
+    ("file", "env", "flags", "on"),
+    [
+        (None,                        {},                        {},               False),
+        ("record: true",              {},                        {},               True),
+        ("record: {on: true}",        {},                        {},               True),
+        ("record: {keep: 1h}",        {},                        {},               False),
+        ("record: {keep: 1h}",        {},                        {"record": True}, True),
+        (None,                        {"WEIR_RECORD": "true"},   {},               True),
+        ("record: true",              {"WEIR_RECORD": "False"},  {},               False),
+    ],
+)  # fmt: skip
+def test_traffic_is_recorded_where_somebody_says_so(loaded, file, env, flags, on):
+    record = loaded(file, env, flags).record
+    assert record.on is on
+    assert record.directory == Path(".weir/traffic")
+    assert record.keep == (3_600_000_000 if file and "1h" in file else 7 * 86_400_000_000)
 
 
 def test_variables_of_others_are_left_alone(loaded):

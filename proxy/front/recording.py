@@ -1,0 +1,176 @@
+"""Recording what was asked and answered, in full, for who has switched that on.
+
+Lines are made when a request is over, off its path. What is replayed from them decides and charges
+as it did live, so they carry the store's moments and the worker's own fingerprints.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+
+from proxy.core.facts import Usage
+from proxy.dialects.routes import ANTHROPIC
+from proxy.traffic.entry import NO_HEADERS, Answer, Entry, Prints
+from proxy.traffic.forming import line_of
+from proxy.traffic.parsing import bracketed, too_deep
+from proxy.traffic.said import said
+from proxy.traffic.sealed import sealed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from aiohttp.web import BaseRequest
+
+    from proxy.core.facts import RequestFacts
+    from proxy.core.principal import Principal
+    from proxy.front.exchange import Exchange
+    from proxy.journal.record import Record
+    from proxy.ports import Recorder
+
+KEPT_BYTES = 262_144
+REFUSED = "refused"
+
+
+@dataclass(slots=True)
+class Heard:
+    """What is kept of a request until it is over; `record` of the exchange has the rest.
+
+    target:  the request line's, with its query
+    body:    the client's own bytes
+    stream:  the answer came as events
+    pieces:  the first KEPT_BYTES of the answer's bytes as the client was given them
+    """
+
+    principal: Principal
+    address: str
+    target: str
+    version: str
+    body: bytes = field(repr=False)
+    facts: RequestFacts
+    stream: bool = False
+    pieces: list[bytes] = field(default_factory=list, repr=False)
+    left: int = KEPT_BYTES
+
+    def keep(self, piece: bytes) -> None:
+        """Keep bytes of the answer, as far as there is room."""
+        if self.left > 0 and piece:
+            self.pieces.append(piece[: self.left])
+            self.left -= len(piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Turns what was heard into lines. One a worker.
+
+    fingerprint: the worker's own keyed hash, with which its limits count differing values
+    """
+
+    recorder: Recorder
+    fingerprint: Callable[[str], str]
+
+    def heard(
+        self,
+        request: BaseRequest,
+        body: bytes,
+        facts: RequestFacts,
+        principal: Principal,
+        address: str,
+    ) -> Heard:
+        """Return what is to be kept of a request."""
+        version = request.headers.get(ANTHROPIC, "")
+        return Heard(principal, address, request.raw_path, version, body, facts)
+
+    def note(self, exchange: Exchange) -> None:
+        """Record a request that is over, if it came to a decision or was served."""
+        heard, record = exchange.heard, exchange.record
+        if heard is None or not (record.effect or record.upstream.name):
+            return
+        self.recorder.record(line_of(self._entry(heard, exchange)))
+
+    def _entry(self, heard: Heard, exchange: Exchange) -> Entry:
+        record, facts, who = exchange.record, heard.facts, heard.principal
+        charged = exchange.charged if exchange.local is None else None
+        standing = None if charged is None else charged.standing
+        body = _body(heard.body)
+        return Entry(
+            t=record.t,
+            key=who.key,
+            account=who.account,
+            org=who.org,
+            plan=who.plan,
+            ip=heard.address,
+            method=record.method,
+            path=heard.target,
+            body=body,
+            answer=_answer(heard, exchange),
+            id=record.id,
+            verified=who.verified,
+            purpose=who.purpose,
+            attributes=who.attributes,
+            headers=_headers(heard.version),
+            retry=record.retry,
+            level=record.level,
+            level_by="" if standing is None else standing.by,
+            level_until=None if standing is None else standing.until,
+            effect=record.effect,
+            policies=record.policies,
+            charged_at=record.charged_at,
+            settled_at=record.settled_at,
+            released_at=exchange.released_at,
+            fp=Prints(
+                self.fingerprint(facts.prompt),
+                self.fingerprint(facts.model),
+                self.fingerprint(heard.address),
+            ),
+            # What has no body names an object, whose model only its claim knows.
+            facts=facts if body is None else None,
+        )
+
+
+def _body(body: bytes) -> object:
+    """Return the client's JSON to be put into a line; None where it cannot be read back from it."""
+    if not body:
+        return None
+    if b"\n" not in body and not bracketed(body):
+        return orjson.Fragment(body)  # its dialect has read it as JSON
+    value: object = orjson.loads(body)
+    if too_deep(value):
+        return None
+    return value if b"\n" in body else orjson.Fragment(body)
+
+
+def _headers(version: str) -> Mapping[str, str]:
+    return {ANTHROPIC: version} if version and version.isascii() else NO_HEADERS
+
+
+def _answer(heard: Heard, exchange: Exchange) -> Answer | None:
+    record = exchange.record
+    if record.end == REFUSED:
+        return None
+    body = b"".join(heard.pieces)
+    return Answer(
+        status=record.status,
+        end=record.end,
+        text=said(body, stream=heard.stream),
+        usage=_usage(record),
+        lasted=record.timings.total,
+        billed=exchange.billed,
+        kept=exchange.kept,
+        object=record.object_id if exchange.claim is None else "",
+        sealed=sealed(body, stream=heard.stream),
+        code=record.code,
+    )
+
+
+def _usage(record: Record) -> Usage:
+    told = record.usage
+    return Usage(
+        told.reported_prompt,
+        told.reported_output,
+        told.reported_reasoning,
+        told.reported_cached,
+        told.relayed,
+    )
