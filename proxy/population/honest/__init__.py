@@ -1,0 +1,1 @@
+"""Honest accounts: what each archetype does, and what makes it look like a thief."""
