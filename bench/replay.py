@@ -1,7 +1,7 @@
 """How fast a replay is, and how much memory it takes while a large file streams.
 
 Traffic is composed (requests of about 1 kB, four doors, 2,000 accounts) and played with policies of
-Traffic is composed (requests of about 1 kB, four doors, 2,000 accounts) and played with policies of
+eight limits, one of each kind and more; beside it the file is only read line by line by the same
 JSON parser, so that the ratio says what playing costs. CPU seconds of one process, its largest
 resident set. `--profile` tells where the time goes.
 
