@@ -45,22 +45,22 @@ STRIPPED = {**knobs.STRIPPED, "logprobs": ("logprobs", "top_logprobs", "n_probs"
 
 _AMOUNTS = frozenset({"enabled", "max_tokens"})  # of reasoning
 # Knobs that are in use when they are truthy, or when they are there at all.
-_TRUTHY = (
-    ("logprobs", "logprobs"),
-    ("top_logprobs", "top_logprobs"),
-    ("logit_bias", "logit_bias"),
-    ("tools", "tools"),
-    ("functions", "tools"),
-    ("prediction", "prediction"),
-    ("stop", "stop"),
-    ("store", "store"),
-    ("echo", "echo"),
-)
-_THERE = (
-    ("seed", "seed"),
-    ("prompt_logprobs", "prompt_logprobs"),
-    ("web_search_options", "server_tools"),
-)
+_TRUTHY = {
+    "logprobs": "logprobs",
+    "top_logprobs": "top_logprobs",
+    "logit_bias": "logit_bias",
+    "tools": "tools",
+    "functions": "tools",
+    "prediction": "prediction",
+    "stop": "stop",
+    "store": "store",
+    "echo": "echo",
+}
+_THERE = {
+    "seed": "seed",
+    "prompt_logprobs": "prompt_logprobs",
+    "web_search_options": "server_tools",
+}
 
 
 def read(
@@ -77,7 +77,7 @@ def read(
     asks_usage = wants_usage(asked)
     choices = positive(asked, "n", MAX_CHOICES) or 1
     best_of = positive(asked, "best_of", MAX_CHOICES)
-    cap = max(positive(asked, name) for name in CAPS)
+    cap = max([positive(asked, name) for name in CAPS])
     _check_knobs(asked)
     reasoning = effort_of(asked)
     user = string(asked, "safety_identifier") or string(asked, "user")
@@ -141,12 +141,11 @@ def _features(
     asked: dict[str, object], media: set[str], choices: int, reasoning: str
 ) -> frozenset[str]:
     features = media
-    for name, feature in _TRUTHY:
-        if asked.get(name):
-            features.add(feature)
-    for name, feature in _THERE:
-        if asked.get(name) is not None:
-            features.add(feature)
+    for name, value in asked.items():
+        if value and name in _TRUTHY:
+            features.add(_TRUTHY[name])
+        elif value is not None and name in _THERE:
+            features.add(_THERE[name])
     features.update(features_of(asked))
     modalities = asked.get("modalities")
     if isinstance(modalities, list) and "audio" in modalities:

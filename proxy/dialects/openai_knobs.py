@@ -26,25 +26,24 @@ STRIPPED = {
 # Objects with the effort in them, and by which name.
 EFFORT_IN = (("reasoning", "effort"), ("chat_template_kwargs", "reasoning_effort"))
 # In use when they are truthy.
-_FEATURES = (
-    ("allowed_token_ids", "logit_bias"),
-    ("n_probs", "logprobs"),
-    ("n_probs", "top_logprobs"),
-    ("guided_json", "structured"),
-    ("guided_regex", "structured"),
-    ("guided_choice", "structured"),
-    ("guided_grammar", "structured"),
-    ("structured_outputs", "structured"),
-    ("json_schema", "structured"),
-    ("grammar", "structured"),
-    ("regex", "structured"),
-    ("ebnf", "structured"),
-    ("continue_final_message", "prefill"),
-    ("include_reasoning", "reasoning"),
-    ("enable_thinking", "reasoning"),
-    ("thinking_budget", "reasoning"),
-    ("thinking_token_budget", "reasoning"),
-)
+_FEATURES = {
+    "allowed_token_ids": ("logit_bias",),
+    "n_probs": ("logprobs", "top_logprobs"),
+    "guided_json": ("structured",),
+    "guided_regex": ("structured",),
+    "guided_choice": ("structured",),
+    "guided_grammar": ("structured",),
+    "structured_outputs": ("structured",),
+    "json_schema": ("structured",),
+    "grammar": ("structured",),
+    "regex": ("structured",),
+    "ebnf": ("structured",),
+    "continue_final_message": ("prefill",),
+    "include_reasoning": ("reasoning",),
+    "enable_thinking": ("reasoning",),
+    "thinking_budget": ("reasoning",),
+    "thinking_token_budget": ("reasoning",),
+}
 _THINKS = ("enable_thinking", "thinking")
 # Tiers that cost no more than the price in the models file; one that is not known may.
 _ORDINARY = (None, "auto", "default", "standard", "flex")
@@ -53,9 +52,9 @@ _OTHER_MODELS = ("models", "fallbacks")
 
 def features_of(asked: dict[str, object]) -> Iterator[str]:
     """Yield the features in use by a name that is not OpenAI's."""
-    for name, feature in _FEATURES:
-        if asked.get(name):
-            yield feature
+    for name, value in asked.items():  # most requests have fewer members than there are names
+        if value and name in _FEATURES:
+            yield from _FEATURES[name]
     if asked.get("service_tier") not in _ORDINARY:
         yield "priority"
     reasoning, thinking = asked.get("reasoning"), asked.get("thinking")

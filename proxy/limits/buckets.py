@@ -2,12 +2,15 @@
 
 Times are microseconds, amounts are whole units (requests, tokens, micro-dollars, values).
 Each kind's arithmetic lives in a module of its own beside this one; the Lua scripts mirror it.
+What follows from a bucket's numbers is worked out once, when it is made.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+
+from proxy.limits import distinct, exposure, rate, rolling
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
@@ -29,6 +32,10 @@ class Rate:
     amount: int
     period: int
     burst: int
+    gauge: rate.Gauge = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "gauge", rate.gauge(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,10 @@ class Rolling:
 
     amount: int
     period: int
+    slice: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slice", rolling.slice_of(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +68,21 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Distinct:
-    """At most `amount` differing values in any stretch of `period`."""
+    """At most `amount` differing values in any stretch of `period`.
+
+    cells, most: how many cells they are counted in, and how many of those may be in use
+    """
 
     amount: int
     period: int
+    slice: int = field(init=False, repr=False, compare=False)
+    cells: int = field(init=False, repr=False, compare=False)
+    most: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slice", rolling.slice_of(self))
+        object.__setattr__(self, "cells", distinct.cells(self))
+        object.__setattr__(self, "most", distinct.most_cells(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +91,10 @@ class Exposure:
 
     amount: int
     half_life: int
+    step: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "step", exposure.step_of(self))
 
 
 Bucket = Rate | Budget | Rolling | Lease | Distinct | Exposure

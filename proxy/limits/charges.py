@@ -1,4 +1,8 @@
-"""What a request asks of a bucket, and what the store says to it."""
+"""What a request asks of a bucket, and what the store says to it.
+
+Values that nobody changes once they are made. They are not frozen: a request makes a dozen and more
+of them, and a frozen one takes four times as long to make.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,14 @@ if TYPE_CHECKING:
 
 MOST = 2**48
 
+# What a store finds in one bucket: whether the cost fits, and three numbers that its receipt is
+# made of, by kind. rate: level. budget: used, window start. rolling: total, slice, when enough is
+# free. lease: held, 0, first deadline. distinct: cells in use, slice, when enough is free.
+# exposure: value and step as stored.
+Found = tuple[bool, float, int, int]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Charge:
     """What this request would take from one bucket.
 
@@ -33,7 +43,7 @@ class Charge:
     token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Receipt:
     """The store's answer to one `Charge`.
 
@@ -55,7 +65,7 @@ class Receipt:
     mark: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Charged:
     """The store's answer to a plan: all receipts, in the order of its charges.
 
@@ -71,7 +81,7 @@ class Charged:
     standing: Standing | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """A correction of one taken charge.
 

@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from proxy.limits.buckets import KINDS, Budget, Distinct, Lease, Rate, Rolling
-from proxy.limits.distinct import cells
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,6 +82,6 @@ def _identity(bucket: Bucket) -> str:
             return window.value
         case Lease():
             return ""
-        case Distinct(period=period):
-            return f"{period}.{cells(bucket)}"
+        case Distinct(period=period) as bucket:
+            return f"{period}.{bucket.cells}"
     return str(bucket.half_life)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from proxy.limits import distinct, rolling
 from proxy.limits.buckets import Distinct
@@ -85,6 +87,26 @@ def test_a_value_of_a_slice_that_went_by_counts_as_new():
     assert state.live.total == 0
     distinct.note(state, 7, 125)
     assert (state.live.total, state.seen) == (1, {7: 125})
+
+
+def test_what_has_gone_by_is_not_kept_for_ever():
+    counter = distinct.Counter(Distinct(10_000, 24))
+    for now, value in enumerate(fingerprints(1000, 5)):
+        counter.look(Charge("t", "k", counter.bucket, 1, token=value), T0 + now)
+    assert counter.state.live.total <= 25
+    assert len(counter.state.seen) <= distinct.SPARE + 2 * 25 + 1
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(-30, 60)), max_size=60))
+def test_forgetting_changes_no_count(steps):
+    kept, now = (distinct.State(), distinct.State()), 1000
+    for index, passed in steps:
+        now = max(0, now + passed)
+        for state in kept:
+            current = rolling.advance(state.live, 1, now)
+            distinct.note(state, index, current)
+        distinct.forget(kept[1])
+        assert kept[0].live.total == kept[1].live.total
 
 
 async def test_looking_notes_nothing():

@@ -36,7 +36,8 @@ def test_nothing_decays_backwards_and_everything_in_the_end():
 
 def test_the_factors_are_the_nearest_doubles():
     assert len(exposure.FACTORS) == 10
-    for power, factor in enumerate(exposure.FACTORS, start=1):
+    for power, (bit, factor) in enumerate(exposure.FACTORS, start=1):
+        assert bit == exposure.STEPS >> power
         assert math.isclose(factor, 2.0 ** -(2.0**-power), rel_tol=2**-52)
     assert exposure.STEPS == 2**10
 

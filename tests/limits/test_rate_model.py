@@ -116,18 +116,19 @@ def test_a_rate_too_slow_to_be_told_still_drains():
 
 
 def test_a_level_in_another_scale_is_taken_over_and_rounded_up():
-    old, new = rate.gauge(Rate(1, 3, 9)), rate.gauge(Rate(1, 2, 9))
-    assert (old.scale, new.scale) == (3, 2)
+    old, new = Rate(1, 3, 9), Rate(1, 2, 9)
+    assert (old.gauge.scale, new.gauge.scale) == (3, 2)
     # 5 thirds of a unit are 3.33 halves: rounded up to 4; then two microseconds drain one each.
-    assert rate.level(rate.State(5, T0, 3), new, T0) == rate.State(4, T0, 2)
-    assert rate.level(rate.State(5, T0, 3), new, T0 + 2) == rate.State(2, T0 + 2, 2)
-    huge = rate.level(rate.State(rate.FULL, T0, 1), rate.Gauge(1000, 1, 1000), T0)
-    assert huge.level == rate.FULL
+    counter = rate.Counter(new, 5, T0, old.gauge.scale)
+    assert [counter.left(T0), counter.left(T0 + 2)] == [4, 2]
+    assert rate.Counter(Rate(1, 1000, 1), rate.FULL, T0, 1).left(T0) == rate.FULL
 
 
 def test_a_clock_that_goes_back_waits():
-    gauge = rate.gauge(Rate(1, 1, 5))
-    assert rate.level(rate.State(4, T0, 1), gauge, T0 - 100) == rate.State(4, T0, 1)
+    counter = rate.Counter(Rate(1, 1, 5), 4, T0, 1)
+    assert counter.left(T0 - 100) == 4
+    counter.charge(Charge("t", "k", counter.bucket, 1), (True, 4, 0, 0), T0 - 100, taken=True)
+    assert (counter.level, counter.stamp) == (5, T0)
 
 
 def test_what_is_beyond_all_measure_stays_countable():

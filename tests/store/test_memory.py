@@ -37,8 +37,39 @@ def test_buckets_that_nobody_comes_back_to_are_forgotten(bucket):
     for _ in range(4096):
         store.charge_now([], T0 + 100 * DAY)
     assert len(store) == 0
-    kinds = ("_rates", "_budgets", "_rolling", "_leases", "_distinct", "_exposures")
-    assert not any(getattr(store, kind) for kind in kinds)
+
+
+def test_a_large_store_is_swept_once_in_as_many_charges_as_it_has_buckets():
+    store = MemoryStore()
+    store.charge_now([Charge("t", f"k{index}", Rate(5, 7, 5), 1) for index in range(5000)], T0)
+    held = []
+    for _ in range(4999):
+        store.charge_now([], T0 + DAY)
+        held.append(len(store))
+    assert (held[-2], held[-1]) == (5000, 0)
+
+
+@pytest.mark.parametrize("bucket", [Rolling(5, DAY), Distinct(5, DAY)])
+def test_who_only_looks_leaves_nothing_behind(bucket):
+    store, look = MemoryStore(), Charge("t", "k", bucket, 0, token="1")
+    later = store.charge_now([look], T0 + DAY).receipts[0]
+    assert store.charge_now([look], T0).receipts[0].mark == later.mark - 24
+
+
+@pytest.mark.parametrize("bucket", EVERY)
+def test_a_correction_of_what_was_never_taken_creates_no_window_and_no_slice(bucket):
+    store, plain = MemoryStore(), Charge("t", "k", bucket, 0, token="1")
+    mark = store.charge_now([plain], T0).receipts[0].mark
+    other = Charge("t", "other", bucket, 1, token="1")
+    store.charge_now([Charge("t", "full", Budget(0, Window.HOUR), 1), other], T0)
+    store.settle_now([Settlement(other, 3, mark)], T0)
+    used = 5 - take_of(store, other) if not isinstance(bucket, Lease) else 0
+    assert used == {Rate: 3, Exposure: 3, Distinct: 1}.get(type(bucket), 0)
+
+
+def take_of(store, charge):
+    look = Charge("t", charge.key, charge.bucket, 0)
+    return store.charge_now([look], T0).receipts[0].remaining
 
 
 @pytest.mark.parametrize("bucket", EVERY)
