@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import click
 import orjson
 
 from proxy.cli.options import BAD, FOUND
+from proxy.journal.sentences import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,13 +51,18 @@ class Sets:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A replay that is over: what was played, what was measured, what the reading met."""
+    """A replay that is over: what was played, what was measured, what the reading met.
+
+    traffic: as it was named
+    unwritten: why not all records could be written
+    """
 
     played: Replay
     measures: Measures
     tally: Tally
     sets: Sets
     traffic: tuple[Path, ...]
+    unwritten: OSError | None = None
 
 
 def tell(found: Outcome, wanted: Wanted) -> int:
@@ -62,27 +70,29 @@ def tell(found: Outcome, wanted: Wanted) -> int:
     from proxy.replay.bounds import broken  # noqa: PLC0415 - commands load what they need
 
     played, tally = found.played, found.tally
+    if played.interrupted:
+        click.echo(
+            "interrupted: these are the results so far (Ctrl-C again leaves without them)", err=True
+        )
     breaches = broken(played.summary, played.difference, wanted.most_new, wanted.fail_on)
-    if wanted.json is not None:
-        _write_json(wanted.json, results(found, breaches))
     for complaint in tally.complaints[:MOST_TOLD]:
-        click.echo(str(complaint), err=True)
+        click.echo(printable(str(complaint)), err=True)
     for line in _left_out(tally):
         click.echo(line, err=True)
-    if wanted.json != "-":
+    # Files first: whoever reads standard output may leave early.
+    unwritten = list(_unwritten(found, wanted, breaches))
+    if wanted.json == "-":
+        click.echo(_json(found, breaches), nl=False)
+    else:
         for line in lines(found):
-            click.echo(line)
-    if wanted.report is not None:
-        from proxy.replay.report import page  # noqa: PLC0415
-
-        wanted.report.write_text(page(report(found, wanted, breaches)), "utf-8")
-        click.echo(f"report written to {wanted.report}", err=True)
+            click.echo(printable(line))
+    for why in unwritten:
+        click.echo(f"weir: {why}", err=True)
     for breach in breaches:
         click.echo(f"BROKEN: {breach}", err=True)
     if played.interrupted:
-        click.echo("interrupted: these are the results so far", err=True)
         return INTERRUPTED
-    if not tally.read and tally.unreadable:
+    if unwritten or not tally.read:
         return BAD
     return FOUND if breaches else 0
 
@@ -108,14 +118,17 @@ def results(found: Outcome, breaches: Sequence[str]) -> dict[str, object]:
     plain: dict[str, object] = {
         "v": 1,
         "traffic": {
-            "files": [str(path) for path in found.traffic],
+            "files": [printable(str(path)) for path in found.traffic],
             "read": tally.read,
             "unreadable": tally.unreadable,
             "late": tally.late,
             "complaints": [str(each) for each in tally.complaints],
         },
         "interrupted": played.interrupted,
-        "policies": {"directory": str(sets.policies), "digest": sets.rules.policies.digest},
+        "policies": {
+            "directory": printable(str(sets.policies)),
+            "digest": sets.rules.policies.digest,
+        },
         **summary_dict(played.summary),
         "broken": list(breaches),
     }
@@ -123,7 +136,10 @@ def results(found: Outcome, breaches: Sequence[str]) -> dict[str, object]:
         plain["metrics"] = found.measures.results().as_dict()
     if played.difference is not None and sets.before is not None:
         plain["against"] = {
-            "policies": {"directory": str(sets.against), "digest": sets.before.policies.digest},
+            "policies": {
+                "directory": printable(str(sets.against)),
+                "digest": sets.before.policies.digest,
+            },
             **summary_dict(played.summary_before),
             "difference": difference_dict(played.difference),
         }
@@ -157,12 +173,44 @@ def report(found: Outcome, wanted: Wanted, breaches: Sequence[str]) -> Report:
     )
 
 
-def _write_json(to: str, plain: dict[str, object]) -> None:
-    data = orjson.dumps(plain, option=orjson.OPT_INDENT_2) + b"\n"
-    if to == "-":
-        click.echo(data, nl=False)
-    else:
-        Path(to).write_bytes(data)
+def _unwritten(found: Outcome, wanted: Wanted, breaches: Sequence[str]) -> Iterator[str]:
+    """Write the files that are wanted; yield why one of them could not be."""
+    if found.unwritten is not None:
+        yield f"{wanted.records} is not whole: {found.unwritten.strerror}"
+    if wanted.json not in {None, "-"}:
+        yield from _placed(Path(str(wanted.json)), _json(found, breaches))
+    if wanted.report is not None:
+        from proxy.replay.report import page  # noqa: PLC0415
+
+        told = page(report(found, wanted, breaches)).encode()
+        failed = list(_placed(wanted.report, told))
+        yield from failed
+        if not failed:
+            click.echo(f"report written to {wanted.report}", err=True)
+
+
+def _placed(path: Path, data: bytes) -> Iterator[str]:
+    """Write a file whole or not at all; yield why it could not be."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device, a pipe
+            return
+        path = path.resolve()
+        draft = path.with_name(f".weir-{secrets.token_hex(8)}")
+        try:
+            with draft.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        yield f"{path} could not be written: {error.strerror}"
+
+
+def _json(found: Outcome, breaches: Sequence[str]) -> bytes:
+    return orjson.dumps(results(found, breaches), option=orjson.OPT_INDENT_2) + b"\n"
 
 
 def _left_out(tally: Tally) -> Iterator[str]:
@@ -172,3 +220,5 @@ def _left_out(tally: Tally) -> Iterator[str]:
         told = min(MOST_TOLD, len(tally.complaints))
         more = f"; the first {told} are told above" if told < left else ""
         yield f"left out: {tally.unreadable:,} unreadable, {tally.late:,} out of order{more}"
+    if not tally.read:
+        yield "nothing could be read: there is no request in this traffic"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from proxy.policy.loader import Loaded
     from proxy.replay.bounds import Most
-    from proxy.replay.played import Listener
+    from proxy.replay.recordwriting import RecordWriter
 
 
 class Bound(click.ParamType["Most"]):
@@ -103,8 +103,8 @@ def replay(
     """Play traffic through policies, and tell who would have been limited.
 
     TRAFFIC is JSON lines, plain, gzip or zstd: a recording (settings: record), what
-    `weir traffic` and `weir population` write, or directories of these. Nothing is sent anywhere,
-    but with --target.
+    `weir traffic` and `weir population` write, or directories of these; - is standard input.
+    Nothing is sent anywhere, but with --target.
 
     \b
     weir replay .weir/traffic --policies policies --report replay.html
@@ -116,15 +116,22 @@ def replay(
     from proxy.policy.loader import load  # noqa: PLC0415 - commands load what they need
 
     for path in traffic:
-        if not path.exists():
+        if not path.exists() and (target is not None or str(path) != "-"):
             raise click.UsageError(f"there is no traffic at {path}")
     rules = load(policies)
     if target is not None:
+        for flag, given in (
+            ("--against", against), ("--report", report), ("--records", records),
+            ("--max-new-refusals", most_new), ("--fail-on", fail_on),
+        ):  # fmt: skip
+            if given:
+                raise click.UsageError(f"{flag} is of a replay in memory: leave out --target")
         pace = Pace(target, speed, keys, lasting, most, concurrency, forward_ip=forward_ip)
         return send(traffic, rules, pace, json_to)
     before = None if against is None else load(against)
     wanted = Wanted(json_to, report, records, most_new, fail_on)
     _sensible(wanted, rules, before)
+    _apart(wanted, traffic)
     return _play(traffic, wanted, Sets(policies, rules, against, before))
 
 
@@ -147,6 +154,28 @@ def _sensible(wanted: Wanted, rules: Loaded, before: Loaded | None) -> None:
         )
 
 
+def _apart(wanted: Wanted, traffic: Sequence[Path]) -> None:
+    """Refuse to write where nothing can be, over the traffic, or two things in one place."""
+    from proxy.traffic.files import traffic_files  # noqa: PLC0415
+
+    taken = {path.resolve(): "the traffic" for path in traffic_files(traffic)}
+    json = None if wanted.json in {None, "-"} else Path(str(wanted.json))
+    for flag, path in (
+        ("--json", json),
+        ("--report", wanted.report),
+        ("--records", wanted.records),
+    ):
+        if path is None or (path.exists() and not path.is_file() and not path.is_dir()):
+            continue  # a device and a pipe take what they are given
+        if path.is_dir():
+            raise click.UsageError(f"{flag} {path}: is a directory, a file is wanted")
+        if not path.resolve().parent.is_dir():
+            raise click.UsageError(f"{flag} {path}: there is no directory {path.parent}")
+        if path.resolve() in taken:
+            raise click.UsageError(f"{flag} {path}: is {taken[path.resolve()]} too")
+        taken[path.resolve()] = flag
+
+
 def nearest(name: str, limits: Sequence[str]) -> str:
     """Return what might have been meant."""
     from difflib import get_close_matches  # noqa: PLC0415
@@ -159,27 +188,33 @@ def nearest(name: str, limits: Sequence[str]) -> str:
 def _play(traffic: tuple[Path, ...], wanted: Wanted, sets: Sets) -> int:
     from proxy.evaluation.measuring import Measures  # noqa: PLC0415
     from proxy.replay.run import Replay  # noqa: PLC0415
-    from proxy.traffic.reading import Tally, entries, size  # noqa: PLC0415
+    from proxy.traffic.files import size, traffic_files  # noqa: PLC0415
+    from proxy.traffic.reading import Tally, entries  # noqa: PLC0415
 
     measures, tally = Measures(), Tally()
-    with _records(wanted.records, sets.rules) as listeners:
-        played = Replay(sets.rules, sets.before, (measures, *listeners))
+    files = traffic_files(traffic)  # before records are written, which may be among them
+    with _records(wanted.records, sets.rules) as writers:
+        played = Replay(sets.rules, sets.before, (measures, *writers))
         settle_down()
-        with bar("replaying", size(traffic)) as advance:
-            played.play(entries(traffic, tally, advance))
-    return tell(Outcome(played, measures, tally, sets, traffic), wanted)
+        with bar("replaying", size(files) or None) as advance:
+            played.play(entries(files, tally, advance))
+    unwritten = next((each.failed for each in writers), None)
+    return tell(Outcome(played, measures, tally, sets, traffic, unwritten), wanted)
 
 
 @contextmanager
-def _records(path: Path | None, rules: Loaded) -> Iterator[Sequence[Listener]]:
+def _records(path: Path | None, rules: Loaded) -> Iterator[Sequence[RecordWriter]]:
     """Yield who writes each decision to a file, where one is named."""
     if path is None:
         yield ()
         return
     from proxy.replay.recordwriting import RecordWriter  # noqa: PLC0415
 
-    with path.open("wb") as file:
-        yield (RecordWriter(file, rules.policies.digest),)
+    writer = RecordWriter(path.open("wb"), rules.policies.digest)
+    try:
+        yield (writer,)
+    finally:
+        writer.close()
 
 
 def settle_down() -> None:

@@ -13,6 +13,7 @@ import orjson
 
 from proxy.cli.options import FOUND, HOME, JSON, SETTINGS, home_flag, keyring_of, load
 from proxy.cli.progress import bar
+from proxy.journal.sentences import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -61,7 +62,7 @@ def check(traffic_: tuple[Path, ...], *, as_json: bool) -> int:
         click.echo(orjson.dumps(found.as_dict()))
     else:
         for line in _told(found):
-            click.echo(line)
+            click.echo(printable(line))
         _complain(found.tally)
     return FOUND if found.tally.unreadable or found.needs_sorting else 0
 
@@ -79,9 +80,10 @@ def sort(traffic_: tuple[Path, ...], out: Path) -> int:
     """  # noqa: D301
     from proxy.traffic.reading import Tally  # noqa: PLC0415
     from proxy.traffic.sorting import sorted_lines  # noqa: PLC0415
+    from proxy.traffic.writing import is_device  # noqa: PLC0415
 
     files, tally = _files(traffic_), Tally()
-    near = None if str(out) == "-" else out.parent
+    near = None if str(out) == "-" or is_device(out) else out.parent
     with (
         tempfile.TemporaryDirectory(dir=near, prefix=f".{out.name}.sort-") as folder,
         _writing(out) as writer,
@@ -252,7 +254,7 @@ def _wrote(out: Path, written: int, more: str = "") -> None:
 def _complain(tally: Tally) -> None:
     """Tell what could not be used, on stderr."""
     for each in tally.complaints[:MOST_TOLD]:
-        click.echo(str(each), err=True)
+        click.echo(printable(str(each)), err=True)
     rest = tally.unreadable + tally.late - len(tally.complaints[:MOST_TOLD])
     if rest:
         click.echo(f"and {rest} more", err=True)

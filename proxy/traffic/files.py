@@ -99,7 +99,7 @@ def lines(
             parts, length, dropping = [], 0, True
         if not rest:
             continue
-        held = b"".join(parts)
+        held = _begun(parts, number)
         for each in rest:
             number += 1
             if dropping:
@@ -109,12 +109,18 @@ def lines(
                 yield Line(number, held)
             held = each
         parts, length = [held], len(held)
+    held = _begun(parts, number)
     number += 1
-    held = b"".join(parts)
     if dropping:
         yield Line(number, None)
     elif held and not held.isspace():
         yield Line(number, held)
+
+
+def _begun(parts: list[bytes], before: int) -> bytes:
+    """Return a line put together; the first one without a byte order mark."""
+    line = b"".join(parts)
+    return line if before else line.removeprefix(BOM)
 
 
 def _is_traffic(path: Path) -> bool:
@@ -122,7 +128,7 @@ def _is_traffic(path: Path) -> bool:
 
 
 def _pieces(path: Path, progress: Callable[[int], None] | None) -> Iterator[bytes]:
-    """Yield a file's contents, without compression and byte order mark."""
+    """Yield a file's contents, without compression."""
     if str(path) == STDIN:
         if sys.stdin is None:
             raise TrafficError("-: there is no standard input")
@@ -150,7 +156,7 @@ def _unpacked(chunks: Iterator[bytes]) -> Iterator[bytes]:
         begun = first[:2] == GZIP
         yield from _members(first, chunks, _gzip if begun else _zstd)
         return
-    yield first.removeprefix(BOM)
+    yield first
     yield from chunks
 
 
@@ -166,7 +172,7 @@ def _members(
     first: bytes, chunks: Iterator[bytes], new: Callable[[], _Decompressor]
 ) -> Iterator[bytes]:
     """Yield the contents of compressed members or frames, one behind the other."""
-    member, begun, start = new(), False, True
+    member, begun = new(), False
     chunk: bytes | None = first
     while chunk is not None:
         for at in range(0, len(chunk), BITE):
@@ -183,8 +189,7 @@ def _members(
                 except (zlib.error, ZstdError):
                     raise DamagedError("its compression is damaged from here on") from None
                 if out:
-                    yield out.removeprefix(BOM) if start else out
-                    start = False
+                    yield out
                 bite = b""
                 if member.eof:
                     bite, member, begun = member.unused_data, new(), False

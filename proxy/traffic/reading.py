@@ -13,6 +13,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import TrafficError
+from proxy.journal.sentences import printable
 from proxy.traffic.checks import EARLIEST, SECOND
 from proxy.traffic.files import DamagedError, lines, size, traffic_files
 from proxy.traffic.parsing import LONGEST, entry_of
@@ -70,7 +71,7 @@ class Tally:
     def complain(self, file: Path, line: int, why: str) -> None:
         """Keep a complaint, if there is room."""
         if len(self.complaints) < MOST_COMPLAINTS:
-            self.complaints.append(Complaint(str(file), line, why))
+            self.complaints.append(Complaint(printable(str(file)), line, why))
 
 
 def moment(entry: Entry) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -82,15 +83,17 @@ def open_traffic(path: Path | None) -> Iterator[Writer]:
 
     The file is in its place when the block ends without an error. After Ctrl-C the whole lines
     written so far are there under the name with `.partial`; after another error nothing is.
+    A device and a pipe are written to, and stay what they are. Raises OSError.
     """
     if path is None:
-        writer = Writer(sys.stdout.buffer, _Plain())
-        try:
+        with _straight(sys.stdout.buffer, _Plain()) as writer:
             yield writer
-        except KeyboardInterrupt:
-            writer.finish()
-            raise
-        writer.finish()
+        return
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if is_device(path):
+        with path.open("wb") as file, _straight(file, _compressor(path)) as writer:
+            yield writer
         return
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     draft = Path(name)
@@ -108,6 +111,23 @@ def open_traffic(path: Path | None) -> Iterator[Writer]:
                 _place(writer, file, draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def is_device(path: Path) -> bool:
+    """Return whether a path is there and is no file: nothing may be put in its place."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
+@contextmanager
+def _straight(file: BinaryIO, compressor: _Compressor) -> Iterator[Writer]:
+    """Lend a writer of what takes lines as they come; after Ctrl-C it has those so far."""
+    writer = Writer(file, compressor)
+    try:
+        yield writer
+    except KeyboardInterrupt:
+        writer.finish()
+        raise
+    writer.finish()
 
 
 def _place(writer: Writer, file: BinaryIO, draft: Path, path: Path) -> None:

@@ -1,9 +1,12 @@
 """Reading: files of all kinds as one stream in the order of time."""
 
+import errno
 import gzip
 import itertools
+import random
 import sys
 from io import BytesIO
+from pathlib import Path
 from types import SimpleNamespace
 
 import orjson
@@ -250,3 +253,70 @@ def test_whatever_a_file_holds_lines_come_out_or_a_complaint(tmp_path_factory, p
     found = read(file, tally=tally)
     assert len(found) <= 3
     assert orjson.dumps([str(each) for each in tally.complaints])
+
+
+def test_a_line_that_is_larger_than_all_that_may_be_held_back_is_read_like_the_others(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reading, "BUFFER", 10)
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(text(1, 2, 3))
+    assert read(file) == [1, 2, 3]
+
+
+def test_a_long_line_that_comes_in_many_pieces_is_put_together_once(tmp_path):
+    """Putting it together at each piece copies 60 GB here, and takes minutes."""
+    file = tmp_path / "a.jsonl.gz"
+    noise = random.Random(1).randbytes(8_000_000).hex().encode()
+    file.write_bytes(gzip.compress(noise + b"\n" + noise[:5] + b"\n", 1))
+    assert [(each.number, len(each.text)) for each in lines(file, 64_000_000)] == [
+        (1, 16_000_000),
+        (2, 5),
+    ]
+
+
+def test_a_bomb_of_blank_lines_is_passed_over_at_once_and_lines_keep_their_numbers(tmp_path):
+    file = tmp_path / "a.jsonl.gz"
+    file.write_bytes(gzip.compress(b"x\n" + b"\n" * 50_000_000 + b" y\n", 1))
+    assert [(each.number, each.text.strip()) for each in lines(file, 100)] == [
+        (1, b"x"),
+        (50_000_002, b"y"),
+    ]
+
+
+@pytest.mark.parametrize("packed", [bytes, gzip.compress, zstd], ids=["plain", "gzip", "zstd"])
+def test_a_pipe_that_gives_a_byte_at_a_time_is_known_all_the_same(monkeypatch, packed):
+    data = BytesIO(packed(b"\xef\xbb\xbf" + text(1, 2)))
+    pipe = SimpleNamespace(buffer=SimpleNamespace(read1=lambda _: data.read(1)))
+    monkeypatch.setattr(sys, "stdin", pipe)
+    assert read(Path("-")) == [1, 2]
+
+
+def test_a_file_that_goes_while_others_are_read_is_told_and_the_rest_is_read(tmp_path):
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_bytes(text(1, 2))
+    second.write_bytes(text(90_000))
+    tally = Tally()
+    stream = entries([first, second], tally)
+    assert (next(stream).t - T) / S == 1
+    second.unlink()
+    assert [(entry.t - T) / S for entry in stream] == [2]
+    assert (tally.unreadable, why(tally)) == (1, [(1, "cannot be read: No such file or directory")])
+
+
+def test_too_many_files_at_once_are_an_error_and_never_left_out(tmp_path, monkeypatch):
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(text(1))
+
+    def full(*_):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(TrafficError, match="weir traffic sort"):
+        read(file)
+
+
+def test_without_a_standard_input_there_is_a_sentence(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(TrafficError, match="there is no standard input"):
+        read(Path("-"))
