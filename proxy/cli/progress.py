@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,11 +16,22 @@ if TYPE_CHECKING:
 EVERY = 50_000  # bytes or steps between two looks at the bar
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a rate is told of where the steps are another thing: a word, and how many so far."""
+
+    word: str
+    so_far: Callable[[], int]
+
+
 @contextmanager
-def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def bar(
+    title: str, total: int | None, counted: Counted | None = None
+) -> Iterator[Callable[[int], None]]:
     """Show how far work is; yields what takes the steps (or bytes) done since the last call.
 
-    total: of all steps; None where nobody knows
+    total:   of all steps; None where nobody knows
+    counted: what the rate is of, where it is not of steps
     """
     if not sys.stderr.isatty():
         yield lambda _steps: None
@@ -40,7 +52,10 @@ def bar(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{_short(speed)}/s")
+            word = ""
+            if counted is not None:
+                speed, word = counted.so_far() / (task.elapsed or 1), f" {counted.word}"
+            return Text("" if speed is None else f"{_short(speed)}{word}/s")
 
     shown = Progress(
         TextColumn("{task.description}"),

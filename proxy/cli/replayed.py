@@ -90,11 +90,24 @@ def tell(found: Outcome, wanted: Wanted) -> int:
         click.echo(f"weir: {why}", err=True)
     for breach in breaches:
         click.echo(f"BROKEN: {breach}", err=True)
-    if played.interrupted:
+    return _code(found, wanted, failed=bool(unwritten), broken=bool(breaches))
+
+
+def _code(found: Outcome, wanted: Wanted, *, failed: bool, broken: bool) -> int:
+    """Return the exit code, and say what it is for where nothing else does."""
+    if found.played.interrupted:
         return INTERRUPTED
-    if unwritten or not tally.read:
+    tally = found.tally
+    if not tally.read:
+        click.echo("nothing could be read: there is no request in this traffic", err=True)
         return BAD
-    return FOUND if breaches else 0
+    bounded = wanted.most_new is not None or bool(wanted.fail_on)
+    if bounded and tally.unreadable + tally.late > tally.read:
+        click.echo("more was left out than played: the bounds say nothing", err=True)
+        return BAD
+    if failed:
+        return BAD
+    return FOUND if broken else 0
 
 
 def lines(found: Outcome) -> Iterator[str]:

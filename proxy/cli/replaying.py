@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from proxy.cli.options import Duration
-from proxy.cli.progress import bar
+from proxy.cli.progress import Counted, bar
 from proxy.cli.replayed import Outcome, Sets, Wanted, tell
 from proxy.cli.sending import Pace, send
 
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
     from proxy.policy.loader import Loaded
     from proxy.replay.bounds import Most
     from proxy.replay.recordwriting import RecordWriter
+
+
+OF_TARGET = {
+    "speed": "--speed",
+    "keys": "--keys",
+    "lasting": "--for",
+    "most": "--most",
+    "concurrency": "--concurrency",
+    "forward_ip": "--forward-ip",
+}
 
 
 class Bound(click.ParamType["Most"]):
@@ -128,11 +139,20 @@ def replay(
                 raise click.UsageError(f"{flag} is of a replay in memory: leave out --target")
         pace = Pace(target, speed, keys, lasting, most, concurrency, forward_ip=forward_ip)
         return send(traffic, rules, pace, json_to)
+    _without_target()
     before = None if against is None else load(against)
     wanted = Wanted(json_to, report, records, most_new, fail_on)
     _sensible(wanted, rules, before)
     _apart(wanted, traffic)
     return _play(traffic, wanted, Sets(policies, rules, against, before))
+
+
+def _without_target() -> None:
+    """Refuse flags that are about sending where nothing is sent."""
+    context = click.get_current_context()
+    for name, flag in OF_TARGET.items():
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{flag} is about --target URL, which is not there")
 
 
 def _sensible(wanted: Wanted, rules: Loaded, before: Loaded | None) -> None:
@@ -196,7 +216,8 @@ def _play(traffic: tuple[Path, ...], wanted: Wanted, sets: Sets) -> int:
     with _records(wanted.records, sets.rules) as writers:
         played = Replay(sets.rules, sets.before, (measures, *writers))
         settle_down()
-        with bar("replaying", size(files) or None) as advance:
+        counted = Counted("requests", lambda: tally.read)
+        with bar("replaying", size(files) or None, counted) as advance:
             played.play(entries(files, tally, advance))
     unwritten = next((each.failed for each in writers), None)
     return tell(Outcome(played, measures, tally, sets, traffic, unwritten), wanted)
@@ -220,7 +241,7 @@ def _records(path: Path | None, rules: Loaded) -> Iterator[Sequence[RecordWriter
 def settle_down() -> None:
     """Let the collector of cycles look less often: what a replay makes lives long or dies at once.
 
-    Looking every few hundred objects would cost a tenth of the time.
+    Looking every few hundred objects costs some per cent of the time.
     """
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)

@@ -270,7 +270,7 @@ def _settlements(what: Played | Release) -> list[Settlement]:
     return engine.settle(plan, charged, spent.prompt, spent.output, spent.cached, going_on=kept)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def _principal(
     key: str, account: str, org: str, plan: str, purpose: str, *, verified: bool
 ) -> Principal:

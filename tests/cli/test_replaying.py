@@ -212,3 +212,19 @@ def test_the_sample_workflow_calls_the_command_as_it_is(weir):
 def test_live_traffic_needs_keys(weir):
     code, _, err = weir("replay", "week.jsonl", "--target", "http://127.0.0.1:1")
     assert (code, "weir traffic keys" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "flag", ["--speed 2x", "--keys k.json", "--for 1m", "--most 5", "--forward-ip"]
+)
+def test_flags_of_sending_are_refused_where_nothing_is_sent(weir, flag):
+    code, _, err = weir("replay", "week.jsonl", *shlex.split(flag))
+    assert (code, "is about --target URL" in err) == (2, True)
+
+
+def test_bounds_say_nothing_where_more_is_left_out_than_played(weir):
+    with Path("week.jsonl").open("ab") as file:
+        file.write(b"no\n" * 9)
+    code, _, err = weir("replay", "week.jsonl", "--fail-on", "daily")
+    assert (code, "more was left out than played" in err) == (2, True)
+    assert weir("replay", "week.jsonl")[0] == 0
