@@ -35,8 +35,11 @@ $(STAMP):
 serve: $(STAMP)
 	@exec $(BIN)/weir serve --demo $(ARGS)
 
+# Side by side, a file a process; ARGS='-n 0' runs them one after the other.
+SPREAD := -n auto --maxprocesses 4 --dist loadfile
+
 test: $(STAMP)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(SPREAD) $(ARGS)
 
 # Whole houses run in processes that coverage does not see: those tests are run by `make test` alone.
 check: $(STAMP)
@@ -44,7 +47,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --ignore=tests/gateway $(ARGS)
+	$(BIN)/python -m pytest $(SPREAD) --cov --cov-report=term:skip-covered --ignore=tests/gateway $(ARGS)
 	$(BIN)/weir check policies
 	$(BIN)/weir test policies
 

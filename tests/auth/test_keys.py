@@ -53,6 +53,7 @@ def test_a_key_with_one_character_changed_is_told_from_its_checksum(place, lette
         new_key().secret[:-1] + "\ud800",
         "\0" * KEY_LENGTH,
     ],
+    ids=range(12),  # keys are made anew each time: they name no test
 )
 def test_what_is_no_key_does_not_look_like_one(text):
     assert not looks_like_key(text)
