@@ -1,6 +1,6 @@
 """The same traffic in several orders of equal moments, in pieces and twice: are the results equal?
 
-Moments are cut to whole minutes, so that many requests share one. The traffic is written in its order,
+Moments are cut to whole minutes, so that many requests share one. The traffic is written in order,
 with the requests of each minute shuffled, and dealt into three files of three compressions; all are
 replayed, the first twice, and all results compared byte for byte.
 
