@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from proxy import engine
 from proxy.core.errors import StoreUnavailableError
+from proxy.engine.raising import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ MOST_LATELY = 10_000
 class Levels:
     """Writes what decisions raise accounts to. One a worker.
 
-    failed: told of a level that could not be written; its limit tries again after a minute
+    failed: told of a level that could not be written; its limit tries again within a minute
     lately: when an account was last raised by a limit, microseconds, the oldest first
     """
 
@@ -56,10 +57,14 @@ class Levels:
             self.metrics.raised(raised, "set" if changed else "kept")
 
     def _is_time(self, account: str, standing: Standing) -> bool:
-        """Return whether this limit has not raised this account within the last minute."""
+        """Return whether this limit has not raised this account lately.
+
+        That is within a minute, or within the part of a level's time after which it is prolonged.
+        """
         of = (account, standing.by)
         last = self.lately.get(of)
-        if last is not None and 0 <= standing.since - last < MINUTE:
+        pause = min(MINUTE, (standing.until - standing.since) // PARTS)
+        if last is not None and 0 <= standing.since - last < pause:
             return False
         self.lately[of] = standing.since
         self.lately.move_to_end(of)

@@ -6,13 +6,15 @@ as it did live, so they carry the store's moments and the worker's own fingerpri
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import orjson
 
 from proxy.core.facts import Usage
-from proxy.dialects.routes import ANTHROPIC
+from proxy.dialects.routes import ANTHROPIC, route
+from proxy.traffic.checks import LONGEST_NAME, MOST_TOKENS
 from proxy.traffic.entry import NO_HEADERS, Answer, Entry, Prints
 from proxy.traffic.forming import line_of
 from proxy.traffic.parsing import bracketed, too_deep
@@ -32,13 +34,14 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 262_144
 REFUSED = "refused"
+STATUSES, STRANGE = range(100, 600), 599
 
 
 @dataclass(slots=True)
 class Heard:
     """What is kept of a request until it is over; `record` of the exchange has the rest.
 
-    target:  the request line's, with its query
+    target:  the request line's, with what Weir passes on of its query
     body:    the client's own bytes
     stream:  the answer came as events
     pieces:  the first KEPT_BYTES of the answer's bytes as the client was given them
@@ -81,7 +84,7 @@ class Recording:
     ) -> Heard:
         """Return what is to be kept of a request."""
         version = request.headers.get(ANTHROPIC, "")
-        return Heard(principal, address, request.raw_path, version, body, facts)
+        return Heard(principal, address, _target(request), version, body, facts)
 
     def note(self, exchange: Exchange) -> None:
         """Record a request that is over, if it came to a decision or was served."""
@@ -126,8 +129,27 @@ class Recording:
                 self.fingerprint(heard.address),
             ),
             # What has no body names an object, whose model only its claim knows.
-            facts=facts if body is None else None,
+            facts=_readable(facts) if body is None else None,
         )
+
+
+def _target(request: BaseRequest) -> str:
+    """Return a request line's target without parameters that do not pass: they may be keys."""
+    target = request.raw_path
+    if "?" not in target:
+        return target
+    call = route(request.method, target, request.headers).call
+    return f"{call.path}?{urlencode(call.query)}" if call.query else call.path
+
+
+def _readable(facts: RequestFacts) -> RequestFacts:
+    """Return facts whose texts and numbers are no larger than those of a line may be."""
+    return replace(
+        facts,
+        model=facts.model[:LONGEST_NAME],
+        user=facts.user[:LONGEST_NAME],
+        output_tokens=min(facts.output_tokens, MOST_TOKENS),
+    )
 
 
 def _body(body: bytes) -> object:
@@ -152,7 +174,7 @@ def _answer(heard: Heard, exchange: Exchange) -> Answer | None:
         return None
     body = b"".join(heard.pieces)
     return Answer(
-        status=record.status,
+        status=_status(record.status),
         end=record.end,
         text=said(body, stream=heard.stream),
         usage=_usage(record),
@@ -163,6 +185,11 @@ def _answer(heard: Heard, exchange: Exchange) -> Answer | None:
         sealed=sealed(body, stream=heard.stream),
         code=record.code,
     )
+
+
+def _status(status: int) -> int:
+    """Return a status that a line may have: model APIs say 999 too; 0 where there was none."""
+    return status if not status or status in STATUSES else STRANGE
 
 
 def _usage(record: Record) -> Usage:

@@ -108,9 +108,9 @@ class LineQueue:
     def _run(self) -> None:
         while not self._stop.wait(FLUSH_SECONDS):
             self._flush()
-        self._flush()
+        self._flush(last=True)
 
-    def _flush(self) -> None:
+    def _flush(self, *, last: bool = False) -> None:
         with self._lock:
             lines, self._lines = self._lines, []
         if lines:
@@ -123,6 +123,6 @@ class LineQueue:
                 self._why = outcome.why or self._why
         # Told from here: the log is a pipe that may be full, and `put` waits for nobody.
         now = time.monotonic()
-        if self.dropped > self._told and now - self._told_at >= WARN_SECONDS:
+        if self.dropped > self._told and (last or now - self._told_at >= WARN_SECONDS):
             log.error(self._event, records=self.dropped - self._told, why=self._why)
             self._told, self._told_at = self.dropped, now

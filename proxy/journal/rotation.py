@@ -7,6 +7,7 @@ import re
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from proxy.journal.queue import Outcome, write_all
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TURNED = re.compile(r"-\d+-(\d{8}T\d{12}Z)\.jsonl(?:\.gz)?", re.ASCII)
+OTHERS = 0o077
 
 
 class RotatingFile:
@@ -77,24 +79,28 @@ class RotatingFile:
     def thin(self) -> None:
         """Delete the files that are too old, and the oldest turned ones beyond the bytes to keep.
 
-        Any thread may do it at any time. OSError where that is not allowed.
+        Any thread may do it at any time. OSError where one could not be deleted; the others are.
         """
         stats = {
             path: stat
             for path in self._directory.glob(f"{self._name}-*.jsonl*")
-            if (stat := _stat(path)) is not None
+            if (stat := _stat(path)) is not None and S_ISREG(stat.st_mode)
         }
+        kept: OSError | None = None
         if self._keep_seconds is not None:
             oldest = self._clock() - self._keep_seconds
             for path in [path for path, stat in stats.items() if stat.st_mtime < oldest]:
-                path.unlink(missing_ok=True)  # one that is being written is begun anew
+                # One that is being written is begun anew.
+                kept = _delete(path) or kept
                 del stats[path]
         total = sum(stat.st_size for stat in stats.values())
         for path in sorted(filter(self._moment, stats), key=self._moment):
             if total <= self._keep:
-                return
-            path.unlink(missing_ok=True)
+                break
+            kept = _delete(path) or kept
             total -= stats[path].st_size
+        if kept is not None:
+            raise kept
 
     def _prepare(self, length: int) -> None:
         moment = datetime.fromtimestamp(self._clock(), UTC)
@@ -118,6 +124,11 @@ class RotatingFile:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         found = os.fstat(self._file)
+        if (
+            S_ISREG(found.st_mode) and found.st_mode & OTHERS
+        ):  # it was there already: brought back from a backup, say
+            with suppress(OSError):
+                os.fchmod(self._file, 0o600)
         self._size = found.st_size
         self._day = _day(datetime.fromtimestamp(found.st_mtime, UTC) if self._size else moment)
         if self._size and os.pread(self._file, 1, self._size - 1) != b"\n":
@@ -143,6 +154,15 @@ class RotatingFile:
 
 def _day(moment: datetime) -> str:
     return f"{moment:%Y%m%d}"
+
+
+def _delete(path: Path) -> OSError | None:
+    """Delete a file; return why it is still there, None where it is gone."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        return error
+    return None
 
 
 def _stat(path: Path) -> os.stat_result | None:

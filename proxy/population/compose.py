@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from proxy.population import prose
@@ -41,6 +42,8 @@ BLOCK = 4
 COMING = 0.08
 HONEST_AGE = 300.0  # days since the signing up of the others, mean of an exponential distribution
 MOST_RATE = 60.0  # times the median that the busiest account of a group may have
+# Days between signing up and the first request: half are slower; sigma of the logarithm.
+WAIT = (4.0, 1.5)
 TENURE = 10.0  # days after which an organisation tries a new model, mean
 
 
@@ -88,6 +91,7 @@ def honest_account(spec: Spec, root: int, honest: HonestText, number: int, world
         signed = spec.start + int(rng.random() * 0.8 * days * DAY)
     else:
         signed = spec.start - int(rng.expovariate(1 / HONEST_AGE) * DAY)
+    begins = signed + int(about(dice("wait", *owner), *WAIT) * DAY)
     median, spread = (
         (honest.requests_per_day.median, honest.requests_per_day.spread)
         if honest.requests_per_day
@@ -98,7 +102,7 @@ def honest_account(spec: Spec, root: int, honest: HonestText, number: int, world
     return Account(
         key=key, account=account, org=name, plan=plan,
         label=Label(name, "benign", honest.archetype), rng=rng,
-        rate=min(about(rng, median, spread), MOST_RATE * median), begins=max(signed, spec.start),
+        rate=min(about(rng, median, spread), MOST_RATE * median), begins=max(begins, spec.start),
         rhythm=rhythm(honest.rhythm or kind, offset), persona=persona, style=style, models=models,
         addresses=addresses(rng, rng.randint(*archetype.egress)),
         attributes=attributes(rng, signed, *owner, card=_card(shared, org, packing)), window=window,
@@ -118,6 +122,7 @@ def operation(spec: Spec, root: int, campaign: CampaignText) -> Operation:
     pivot = next((each for each in spec.releases if each.model == campaign.pivot), None)
     models = chosen_models(rng, "large", campaign.models or ())
     _, _, program = house(root, "campaign", name)
+    door = TECHNIQUES[campaign.technique].door
     accounts = []
     for number in range(campaign.accounts):
         owner = (root, "campaign", name, number)
@@ -125,6 +130,7 @@ def operation(spec: Spec, root: int, campaign: CampaignText) -> Operation:
         _, persona, style = house(*owner)
         joins = first + int(campaign.joins * number / campaign.accounts)
         signed = joins - int(own.random() * campaign.signups)
+        style = program if campaign.styles == "one" else style
         key, account, org = identity(*owner)
         plan = _one_of(own, campaign.plans or ARCHETYPES["chat-product"].plans)
         accounts.append(
@@ -139,7 +145,7 @@ def operation(spec: Spec, root: int, campaign: CampaignText) -> Operation:
                 begins=joins,
                 rhythm=rhythm("flat", 0),
                 persona=persona,
-                style=program if campaign.styles == "one" else style,
+                style=replace(style, door=door) if door else style,
                 models=models,
                 addresses=addresses(own, own.randint(1, 3)),
                 attributes=attributes(own, signed, *owner),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import structlog
 
 from proxy.journal.queue import CLOSE_SECONDS, LineQueue
 from proxy.journal.rotation import RotatingFile
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "traffic"
 TIDY_SECONDS = 3600.0
+log = structlog.get_logger("weir")
 
 
 class FileRecorder:
@@ -39,6 +41,7 @@ class FileRecorder:
         queue_bytes: int,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._directory = directory
         self._file = RotatingFile(
             directory,
             slot,
@@ -66,9 +69,15 @@ class FileRecorder:
         self._queue.put(line)
 
     def tidy(self) -> None:
-        """Delete what is too old or too much."""
-        with suppress(OSError):  # it is tried again in an hour, and at each turn of the file
+        """Delete what is too old or too much, and tell what stays: it is tried again in an hour."""
+        why = ""
+        try:
             self._file.thin()
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+        if why:
+            # A sentence for operators: the traceback would say nothing more.
+            log.error("recording.kept_too_long", directory=str(self._directory), why=why)  # noqa: TRY400
 
     async def keep_tidy(self) -> None:
         """Tidy once an hour, also where nothing comes any more; a worker runs it all its life."""

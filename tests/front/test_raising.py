@@ -18,9 +18,9 @@ NOW = 1_795_435_200_000_000
 HOUR = 3_600_000_000
 
 
-def raising(level=Level.GUARDED, limit="l"):
+def raising(level=Level.GUARDED, limit="l", lasts=HOUR):
     told = Raise(
-        level, HOUR, Reason("limit.raised", "p", limit, "account", "requests", "rate", 9, 1)
+        level, lasts, Reason("limit.raised", "p", limit, "account", "requests", "rate", 9, 1)
     )
     return Decision(Effect.ALLOW, (told.reason,), raised=(told,))
 
@@ -70,6 +70,15 @@ async def test_a_limit_writes_an_accounts_level_once_a_minute(house, metrics):
         await levels.chores.drain(1)
     assert counted(metrics, "set") == 2
     assert (await standings.find("acme", NOW)).until == NOW + MINUTE + HOUR
+
+
+async def test_a_short_level_is_prolonged_before_it_ends(house, metrics):
+    levels, standings, _ = house()
+    for after in (0, MINUTE // 10 - 1, MINUTE // 10):
+        levels.note("acme", raising(lasts=MINUTE), charged(NOW + after))
+        await levels.chores.drain(1)
+    assert counted(metrics, "set") == 2
+    assert (await standings.find("acme", NOW)).until == NOW + MINUTE // 10 + MINUTE
 
 
 async def test_other_accounts_and_other_limits_do_not_wait_for_it(house, metrics):

@@ -140,10 +140,11 @@ def test_a_body_that_is_nested_too_deeply_to_be_read_back_leaves_its_facts(recor
     deep = {"x": 1}
     for _ in range(243):
         deep = {"x": deep}
-    asked = {"model": "standin", "messages": ASK, "metadata": deep}
+    asked = {"model": "standin", "messages": ASK, "metadata": deep, "user": "u" * 600}
     entry = recorded(recording, post(recording, secret, json.dumps(asked)))
     assert entry.body is None
     assert (entry.facts.dialect, entry.facts.model) == ("openai.chat", "standin")
+    assert entry.facts.user == "u" * 512  # no longer than a line may tell
 
 
 def post(weir, secret: str, body: str) -> str:
@@ -208,6 +209,15 @@ def test_files_are_the_owners_alone_and_hold_no_secret(recording, secret):
     whole = b"".join(file.read_bytes() for file in files)
     assert secret.encode() not in whole
     assert b"upstream-secret" not in whole
+
+
+def test_a_key_in_a_query_is_not_recorded(recording, secret):
+    path = f"/v1/models?limit=5&api_key={secret}"
+    with closing(http.client.HTTPConnection("127.0.0.1", recording.port, timeout=10)) as line:
+        line.request("GET", path, headers={"authorization": f"Bearer {secret}"})
+        answer = line.getresponse()
+        answer.read()
+    assert recorded(recording, answer.headers["x-weir-decision"]).path == "/v1/models?limit=5"
 
 
 def test_it_is_said_aloud_once_and_in_the_metrics(recording, secret):
@@ -311,6 +321,33 @@ def test_all_files_together_keep_within_their_bytes_and_the_oldest_go_first(tmp_
     assert kept == list(range(20 - len(kept), 20))
     assert len(kept) >= 6
     assert tally.unreadable == 0
+
+
+def test_what_cannot_be_deleted_is_told_and_keeps_nothing_else(tmp_path, opened, monkeypatch):
+    """A directory that is in the way is nobody's recording; a file that stays is said aloud."""
+    stays, old, directory = (
+        tmp_path / f"traffic-{name}"
+        for name in ("1.jsonl", "2-20260101T000000000000Z.jsonl", "0.jsonl.d")
+    )
+    directory.mkdir()
+    for path in (stays, old):
+        path.write_bytes(line(1))
+    for path in (stays, old, directory):
+        aged(path, 8 * DAY)
+    unlink = type(stays).unlink
+
+    def forbidden(path, **more):
+        if path == stays:
+            raise PermissionError(1, "Operation not permitted")
+        unlink(path, **more)
+
+    monkeypatch.setattr(type(stays), "unlink", forbidden)
+    with capture_logs() as logs:
+        opened()
+    assert (stays.exists(), old.exists(), directory.exists()) == (True, False, True)
+    assert [(each["event"], each["why"]) for each in logs] == [
+        ("recording.kept_too_long", "Operation not permitted")
+    ]
 
 
 def test_nobody_waits_for_the_disk_and_what_is_lost_is_told(opened):

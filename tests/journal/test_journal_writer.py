@@ -165,7 +165,7 @@ def test_a_file_that_somebody_moved_or_removed_is_begun_anew(tmp_path):
     assert (journal.written, journal.dropped) == (3, 0)
 
 
-def test_a_full_disk_drops_and_counts_warns_once_and_is_got_over(tmp_path):
+def test_a_full_disk_drops_and_counts_warns_of_each_lost_line_and_is_got_over(tmp_path):
     journal = FileJournal(tmp_path, 0)
     journal.path.symlink_to("/dev/full")
     with capture_logs() as told:
@@ -180,8 +180,18 @@ def test_a_full_disk_drops_and_counts_warns_once_and_is_got_over(tmp_path):
         flushed(journal, 21)
         journal.close()
     assert ids(tmp_path) == ["wd_20"]
-    assert [each["event"] for each in told] == ["journal.dropped"]
+    # At once, and what was lost since then in the end: the log counts as the metric does.
+    assert {each["event"] for each in told} == {"journal.dropped"}
+    assert (len(told) <= 2, sum(each["records"] for each in told)) == (True, 20)
     assert told[0]["why"] == "No space left on device"
+
+
+def test_a_file_that_others_could_read_is_the_owners_alone_again(tmp_path):
+    (tmp_path / "decisions-0.jsonl").touch(mode=0o644)
+    journal = FileJournal(tmp_path, 0)
+    journal.write(record(0))
+    journal.close()
+    assert journal.path.stat().st_mode & 0o777 == 0o600
 
 
 def test_a_directory_that_cannot_be_had_drops_and_counts_and_is_got_over(tmp_path):

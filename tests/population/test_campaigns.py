@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import pytest
 
+from proxy.population.compose import compose
+
 DAY = 86400 * 10**6
 START = 1780272000_000_000
 
@@ -252,3 +254,92 @@ def test_accounts_of_a_campaign_sign_up_on_differing_days_and_pay_with_their_own
     assert len({each["card"] for each in attributes.values()}) > 36
     assert len({entry.org for entry in entries}) == len(attributes)
     assert {entry.plan for entry in entries} == {"free", "paid", "enterprise"}
+
+
+def user(entry):
+    return entry.body.get("user") or entry.body.get("metadata", {}).get("user_id", "")
+
+
+@pytest.mark.parametrize("technique", ["harvest", "relay", "session-replay"])
+def test_no_account_names_its_users_in_some_requests_only(campaign, technique):
+    entries = campaign(f"technique: {technique}, share: random, accounts: 12, sources: dialogues,"
+                       " requests_per_day: 30, cover: 50%, cover_sources: questions, styles: own")  # fmt: skip
+    named = defaultdict(set)
+    for entry in entries:
+        named[entry.account].add(bool(user(entry)))
+        assert not user(entry) or user(entry).startswith("u_")
+    assert {len(each) for each in named.values()} == {1}
+    assert len(set.union(*named.values())) == 2
+
+
+def test_what_an_sdk_sends_again_is_the_same_body(campaign):
+    entries = campaign("technique: harvest, share: heavy, sources: coding, requests_per_day: 900,"
+                       " cover: 25%, styles: own")  # fmt: skip
+    last = again = 0
+    for before, entry in pairwise(harvests(entries)):
+        if entry.retry:
+            again += 1
+            last += entry.body == before.body
+    assert last > 0.7 * again > 5  # others came between
+
+
+def test_who_asks_for_sealed_reasoning_gets_it_in_a_replay_too(campaign):
+    entries = campaign("technique: blob-replay, share: random, accounts: 5,"
+                       " sources: [sums, coding], requests_per_day: 40")  # fmt: skip
+    thought = [e for e in entries if e.answer.end == "complete"
+               and ("thinking" in e.body or "include" in e.body)]  # fmt: skip
+    assert any(any(sealed(entry)) for entry in thought)
+    assert all(entry.answer.sealed for entry in thought)
+
+
+def test_a_relayed_conversation_never_begins_anew(campaign):
+    entries = campaign("technique: relay, share: sticky, accounts: 4, sources: dialogues,"
+                       " requests_per_day: 100")  # fmt: skip
+    long = [entry for entry in entries if len(turns(entry)) > 6]
+    assert long
+    for entry in long:
+        asked = [turn["content"].lower().strip(" .?!") for turn in turns(entry)
+                 if turn["role"] == "user"]  # fmt: skip
+        assert len(asked) == len(set(asked))
+
+
+def test_answers_to_made_instructions_differ_in_length(campaign):
+    entries = campaign("technique: self-instruct, share: random, accounts: 5,"
+                       " sources: coding, requests_per_day: 60, models: gpt-4.1-mini")  # fmt: skip
+    sizes = sorted(e.answer.usage.relayed for e in entries
+                   if e.answer.end == "complete" and not e.answer.text)  # fmt: skip
+    assert sizes[len(sizes) * 9 // 10] > 3 * sizes[len(sizes) // 10]
+
+
+def test_a_tool_never_gives_back_what_it_was_given(campaign):
+    entries = campaign("technique: session-replay, share: round-robin, accounts: 3,"
+                       " sources: questions, requests_per_day: 20, models: gpt-4.1")  # fmt: skip
+    for entry in entries:
+        results = [t.get("content") or t.get("output") for t in turns(entry)
+                   if t.get("role") == "tool" or "output" in t]  # fmt: skip
+        given = str([t for t in turns(entry) if t.get("tool_calls") or "arguments" in t])
+        assert results
+        assert not any(result in given for result in results)
+
+
+def test_a_sweep_knocks_at_the_one_door_that_takes_biases(population):
+    parts = """\
+campaigns:
+  - {campaign: c, technique: logit-sweep, share: round-robin, accounts: 12, sources: questions,
+     requests_per_day: 20, models: gpt-4.1-mini, styles: own}
+"""
+    assert {entry.path for entry in compose(population(parts, 2))} == {"/v1/chat/completions"}
+
+
+def test_a_campaign_prefers_its_first_model_as_anybody_does(population):
+    parts = "campaigns:\n" + "".join(
+        f"  - {{campaign: c{name}, technique: harvest, share: random, accounts: 4,"
+        " sources: coding, requests_per_day: 40, models: [gpt-4.1, gpt-5]}\n"
+        for name in range(10)
+    )
+    models = defaultdict(Counter)
+    for entry in compose(population(parts, 2)):
+        models[entry.label.operator][entry.body["model"]] += 1
+    shares = [each.most_common(1)[0][1] / each.total() for each in models.values()]
+    assert min(shares) > 0.65
+    assert any(share < 1 for share in shares)

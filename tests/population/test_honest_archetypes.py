@@ -1,10 +1,12 @@
 """Each honest archetype does what its docstring says."""
 
 from collections import Counter, defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from itertools import pairwise
 
 import orjson
+
+from proxy.population.compose import compose
 
 
 def turns(entry):
@@ -235,3 +237,31 @@ def test_licensed_data_is_declared_verified_or_not(honest):
     found = honest("licensed", "[instructions, coding]", 60, 4)
     assert {entry.purpose for entry in everything(found)} == {"synthetic-licensed"}
     assert {entry.plan for entry in everything(found)} == {"enterprise"}
+
+
+def test_some_sorters_want_probabilities_with_biases_that_stay_the_same(honest):
+    found = honest("batch", "support", 60, 30, "    models: gpt-4.1-mini")
+    biases = [{tuple(e.body["logit_bias"].items()) for e in entries if "logit_bias" in e.body}
+              for entries in found.values()]  # fmt: skip
+    scored = [each for each in biases if each]
+    assert 2 < len(scored) < 15
+    assert all(len(each) == 1 for each in scored)
+    assert all(e.body["logprobs"] for e in everything(found) if "logit_bias" in e.body)
+
+
+def test_some_who_signed_up_wait_for_weeks_before_they_begin(population):
+    parts = """\
+honest:
+  - {archetype: chat-product, accounts: 400, sources: questions,
+     requests_per_day: {median: 8, spread: 0.1}}
+"""
+    first, signed = {}, {}
+    for entry in compose(population(parts, 14)):
+        first.setdefault(entry.account, entry.t / 86400e6)
+        signed[entry.account] = date.fromisoformat(entry.attributes["signed_up"])
+    epoch, start = date(1970, 1, 1), 1780272000 / 86400
+    waits = [first[who] - (signed[who] - epoch).days for who in first if first[who] > start + 3]
+    assert len(waits) > 10
+    assert all(wait >= 0 for wait in waits)
+    assert min(waits) < 3
+    assert max(waits) > 10

@@ -10,8 +10,10 @@ from proxy.population.chance import dice, happens, opaque, popular, several
 from proxy.population.exchange import length
 from proxy.population.honest.batching import RUBRICS
 from proxy.population.honest.coding import HARNESSES
+from proxy.population.honest.conversing import reply
 from proxy.population.rewriting import typed
 from proxy.population.rhythm import SECOND
+from proxy.population.texts import Text
 from proxy.population.wire import Ask, said, spoken
 
 if TYPE_CHECKING:
@@ -69,7 +71,7 @@ def self_instruct(op: Operation, t: int) -> Process:
         yield t
         number = op.pool.pick(t, conversation := op.conversation())
         turns = [said("user", op.disguised(each, op.pool.accounts[number]))]
-        tokens = length(rng, op.world.texts[0], None, 220)
+        tokens = length(rng, Text(each), None, 220)
         _, t = yield from send(
             op,
             t,
@@ -109,7 +111,8 @@ def blob_replay(op: Operation, t: int) -> Process:
         turns: list[Turn] = [
             said("user", asked), *back, said("user", op.disguised(rng.choice(CONVERTING), who)),
         ]  # fmt: skip
-        _, t = yield from send(op, t, Ask(model, turns, thinks=True), 500, number=other)
+        # As of every answer that was thought about, what was thought is handed out.
+        _, t = yield from send(op, t, Ask(model, turns, thinks=True), 500, number=other, sealed=1)
 
 
 def rubric(op: Operation, t: int) -> Process:
@@ -147,18 +150,19 @@ def relay(op: Operation, t: int) -> Process:
     text = op.next_text()
     tenant = popular(rng, TENANTS)
     system = prose.persona(dice("tenant", op.name, tenant)).system
-    user = opaque("t", op.name, tenant) if happens(rng, 0.3) else ""
+    user = opaque("u", op.name, tenant)
     model, conversation = op.model(t), op.conversation()
     turns: list[Turn] = []
     many = several(rng, 2.4, 14)
     for turn in range(many):
-        given = text.turns[2 * turn] if 2 * turn < len(text.turns) else text.prompt
-        turns.append(
-            said("user", typed(rng, given if turn == 0 or text.turns else op.next_text().prompt))
-        )
+        if 2 * turn < len(text.turns):
+            given = typed(rng, text.turns[2 * turn])
+        else:
+            given = typed(rng, (op.next_text() if turn else text).prompt)
+        turns.append(said("user", given))
         number = op.pool.pick(t, conversation)
         tokens = length(rng, text, op.world.trace)
-        words = "" if turn == many - 1 else prose.answer(rng, min(tokens, 160), given)
+        words = "" if turn == many - 1 else reply(rng, text, turn, tokens, given)
         answer, t = yield from send(
             op, t, Ask(model, list(turns), system, user=user), tokens, number=number,
             conversation=conversation, text=words,
@@ -184,7 +188,8 @@ def session_replay(op: Operation, t: int) -> Process:
     for _ in range(4 + rng.randrange(8)):
         call = f"call_{rng.getrandbits(64):016x}"
         made = prose.answer(rng, 20 + rng.randrange(60), text.prompt)
-        turns += wire.tool_step(door, call, rng.choice(names), made, text.response[:400] or made)
+        result = (text.response or prose.answer(rng, 30, text.prompt))[:400]
+        turns += wire.tool_step(door, call, rng.choice(names), made, result)
     knobs = {"tools": wire.tools(door, names)}
     question = Ask(model, turns, system, cap=4_096, knobs=knobs)
     tokens = length(rng, text, op.world.trace, 160)

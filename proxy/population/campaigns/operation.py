@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from proxy.population import wire
 from proxy.population.chance import dice
 from proxy.population.exchange import FAILING, answered, entry
+from proxy.population.honest.conversing import end_user
 from proxy.population.rewriting import reworded
 from proxy.population.rhythm import DAY, SECOND
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 REST = 300 * SECOND  # how long an account that failed is left alone
 TRIES = 4
+USERS = 60  # that one account under cover pretends to have
+OTHER = 0.25  # share of the requests for which a model other than the first is taken
 
 
 @dataclass(slots=True)
@@ -135,7 +138,10 @@ class Operation:
             gone = (t - self.pivot.t) / DAY
             if self.rng.random() < min(0.97, 0.2 + 2 * gone):
                 return self.pivot.model
-        return self.models[int(self.rng.random() * len(self.models))]
+        chance, others = self.rng.random(), self.models[1:]
+        if others and chance < OTHER:  # as often as any organisation, see `Account.model`
+            return others[int(chance / OTHER * len(others))]
+        return self.models[0]
 
     def disguised(self, text: str, account: Account) -> str:
         """Return a prompt as it is sent: in other words, where the campaign hides it."""
@@ -163,10 +169,10 @@ def send(
     """
     rng, pool = op.rng, op.pool
     attempt, retry = 0, 0
+    who = pool.accounts[number]
+    sent = wire.sent(_worn(op, question, who), who.style)
     while True:
         yield t
-        who = pool.accounts[number]
-        sent = wire.sent(question, who.style)
         answer = answered(rng, sent, question, tokens, text, sealed, FAILING)
         address = who.addresses[int(rng.random() * len(who.addresses))]
         op.asked += 1
@@ -181,4 +187,21 @@ def send(
         t += int(SECOND * (0.1 + rng.expovariate(1.0)))
         yield t
         failed, number = number, pool.pick(t, conversation)
-        retry = retry + 1 if number == failed else 0
+        if number == failed:
+            retry += 1  # the same body again
+        else:
+            retry, who = 0, pool.accounts[number]
+            sent = wire.sent(_worn(op, question, who), who.style)
+
+
+def _worn(op: Operation, question: Ask, who: Account) -> Ask:
+    """Return a question with the end user whom the account's client names with everything.
+
+    Who has cover pretends to be a product in all of its requests: were users named under cover
+    alone, the field would tell the one from the other. Who passes customers on names his own.
+    """
+    if not who.style.names_users:
+        return replace(question, user="") if question.user else question
+    if op.cover and not question.user:
+        return replace(question, user=end_user(who, USERS))
+    return question

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from proxy.population.campaigns.operation import USERS
 from proxy.population.chance import count, happens
 from proxy.population.honest.conversing import TURNS, conversation, end_user, single
 from proxy.population.rhythm import DAY, Rhythm, shares
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 # Gaps of a pool of workers that take from one queue: a gamma distribution's shape, CV = 0.5.
 STEADY = 4.0
-USERS = 60  # that the cover of one account pretends to have
 SINGLES = 0.5  # share of the covering pieces that are one question
 COVERING = SINGLES + (1 - SINGLES) * (TURNS - 0.1)
 
@@ -69,10 +69,11 @@ def cover(op: Operation, t: int) -> Process:
     number = op.pool.pick(t, op.conversation())
     who, world = op.pool.accounts[number], op.cover_world
     system = who.persona.system
+    user = end_user(who, USERS)
     work = (
-        single(who, world, t, system, label=op.innocent)
+        single(who, world, t, system, user, label=op.innocent)
         if happens(op.rng, SINGLES)
-        else conversation(who, world, t, system, end_user(who, USERS), label=op.innocent)
+        else conversation(who, world, t, system, user, label=op.innocent)
     )
     for step in work:
         if isinstance(step, Entry):

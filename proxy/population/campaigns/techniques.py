@@ -36,11 +36,13 @@ class Technique:
     session: one piece of work from its moment on
     each:    requests that it takes, on average
     opening: what comes before the first piece, None for nothing
+    door:    the only one for models of OpenAI at which it can be asked, '' where any will do
     """
 
     session: Callable[[Operation, int], Process]
     each: float = 1.0
     opening: Callable[[Operation], Process] | None = None
+    door: str = ""
 
 
 TECHNIQUES: Mapping[str, Technique] = MappingProxyType({
@@ -50,7 +52,7 @@ TECHNIQUES: Mapping[str, Technique] = MappingProxyType({
     "benchmark": Technique(benchmark),
     "reasoning": Technique(reasoning, 1.0, probing),
     "blob-replay": Technique(blob_replay, 2.5),
-    "logit-sweep": Technique(scores),
+    "logit-sweep": Technique(scores, door="chat"),
     "rubric": Technique(rubric, 2.0),
     "relay": Technique(relay, 2.35),
     "session-replay": Technique(session_replay),

@@ -12,12 +12,15 @@ from proxy.population.honest.coding import ci, code_agent
 from proxy.population.honest.conversing import chat_product, gateway, retry_storm
 from proxy.population.honest.retrieving import rag
 from proxy.population.honest.studying import evaluation, licensed, researcher
+from proxy.population.rhythm import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from proxy.population.account import Account, World
     from proxy.population.playing import Process
+
+PREPARED = 5.0  # days before a move on which the new account was signed up, mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,8 @@ def migration(who: Account, world: World) -> Process:
     yield moves
     owner = (who.account, "moved")
     who.key, who.account, _ = identity(*owner)
-    who.attributes = attributes(rng, moves, *owner, card=("org", who.org))
+    signed = moves - int(rng.expovariate(1 / PREPARED) * DAY)
+    who.attributes = attributes(rng, signed, *owner, card=("org", who.org))
     who.addresses = addresses(rng, len(who.addresses))
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from proxy.population import prose
-from proxy.population.chance import happens
+from proxy.population import prose, wire
+from proxy.population.chance import dice, happens
 from proxy.population.exchange import ask, length
 from proxy.population.honest.starting import starts
 from proxy.population.rhythm import DAY, HOUR, SECOND
 from proxy.population.wire import Ask, said
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from proxy.population.account import Account, World
@@ -46,21 +47,27 @@ REPORTS = (
     "Write the morning note for {part}. Data: {figures}. Mention what changed most.",
     "Check these {part} figures for anything odd and answer OK or a reason: {figures}",
 )
+SCORED = 0.3  # share of the sorters at such models that want the labels' probabilities
 PARTS = ("sales", "support", "stock", "fleet", "web", "payroll", "energy", "clinic", "press")
 
 
 def batch(who: Account, world: World) -> Process:
-    """Sort a pile into a closed set of labels: one template, tiny answers, by night or all day."""
+    """Sort a pile into a closed set of labels: one template, tiny answers, by night or all day.
+
+    Some have only the labels' first tokens to choose from and want their probabilities: biases and
+    logprobs together, as a sweep sends them, but always the same biases.
+    """
     rng = who.rng
     template, labels = rng.choice(TEMPLATES), ", ".join(rng.sample(LABELS, rng.randint(3, 9)))
     cap = rng.choice((5, 8, 16, 20))
+    knobs = _choices(who, labels.count(",") + 1)
     nightly = happens(rng, 0.5)
     item = rng.randrange(who.window[1])
     for t in starts(who, world, 40.0 if nightly else 1.0):
         yield t
         many = int(rng.expovariate(1 / 40.0)) + 1 if nightly else 1
         # A worker of a queue: the next when the last one is done.
-        yield _pile(who, world, t, item, many, template, labels, cap)
+        yield _pile(who, world, t, item, many, template, labels, cap, knobs)
         item += many
 
 
@@ -124,13 +131,26 @@ def load_test(who: Account, world: World) -> Process:
             yield _hammer(who, t, text.prompt, 1 + int(rng.expovariate(1 / 21)))
 
 
+def _choices(who: Account, labels: int) -> Mapping[str, object]:
+    """Return what an account that wants its labels' probabilities sends; nothing of the others."""
+    own = dice("choices", who.account)
+    if who.style.door != "chat" or not happens(own, SCORED):
+        return wire.NO_KNOBS
+    bias = {str(own.randrange(300, 90_000)): 100 for _ in range(labels)}
+    return {"logprobs": True, "top_logprobs": min(20, labels), "logit_bias": bias}
+
+
 def _pile(
-    who: Account, world: World, t: int, first: int, many: int, template: str, labels: str, cap: int
-) -> Process:
+    who: Account, world: World, t: int, first: int, many: int, template: str, labels: str, cap: int,
+    knobs: Mapping[str, object],
+) -> Process:  # fmt: skip
     rng = who.rng
     for k in range(many):
         words = template.format(labels=labels, text=who.text(world, first + k).prompt[:600])
-        question = Ask(who.model(t), [said("user", words)], cap=cap, temperature=0.0, stream=False)
+        model = who.model(t)
+        scored = knobs if model.startswith("gpt-4") else wire.NO_KNOBS
+        question = Ask(model, [said("user", words)], cap=1 if scored else cap, temperature=0.0,
+                       stream=False, knobs=scored)  # fmt: skip
         _, t = yield from ask(who, t, question, rng.randint(1, 4))
         t += int(SECOND * 0.02 * (1 + rng.random()))
 

@@ -45,7 +45,7 @@ def gateway(who: Account, world: World) -> Process:
         tenant = popular(who.rng, tenants)
         system = prose.persona(dice("tenant", who.org, tenant)).system
         foreign = several(who.rng, 3.0, 5) if happens(who.rng, FOREIGN) else 0
-        yield conversation(who, world, t, system, opaque("t", who.org, tenant), foreign=foreign)
+        yield conversation(who, world, t, system, opaque("u", who.org, tenant), foreign=foreign)
 
 
 def retry_storm(who: Account, world: World) -> Process:
@@ -90,7 +90,7 @@ def conversation(
         turns.append(said("user", question))
         tokens = length(rng, text, world.trace)
         # What is not quoted again needs no words: the last answer is counted and not written.
-        words = "" if turn == many - 1 else _answer(rng, text, turn, tokens, question)
+        words = "" if turn == many - 1 else reply(rng, text, turn, tokens, question)
         answer, t = yield from ask(
             who, t, Ask(model, list(turns), system, user=user), tokens, text=words, label=label
         )
@@ -106,13 +106,13 @@ def end_user(who: Account, users: int) -> str:
 
 
 def single(
-    who: Account, world: World, t: int, system: str, *, label: Label | None = None
+    who: Account, world: World, t: int, system: str, user: str = "", *, label: Label | None = None
 ) -> Process:
     """Play one question without a history."""
     text = who.any_text(world)
     tokens = length(who.rng, text, world.trace)
     turns = [said("user", typed(who.rng, text.prompt))]
-    yield from ask(who, t, Ask(who.model(t), turns, system), tokens, label=label)
+    yield from ask(who, t, Ask(who.model(t), turns, system, user=user), tokens, label=label)
 
 
 def _single(who: Account, world: World, t: int) -> Process:
@@ -143,7 +143,7 @@ def _next(rng: Random, who: Account, world: World, text: Text, turn: int) -> str
     return typed(rng, text.prompt if turn == 0 else who.any_text(world).prompt)
 
 
-def _answer(rng: Random, text: Text, turn: int, tokens: int, question: str) -> str:
+def reply(rng: Random, text: Text, turn: int, tokens: int, question: str) -> str:
     """Return an answer's words: as the text has them, in other words, so that no two are equal."""
     size = min(tokens, QUOTED)
     if 2 * turn + 1 < len(text.turns):
