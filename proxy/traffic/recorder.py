@@ -71,13 +71,13 @@ class FileRecorder:
     def tidy(self) -> None:
         """Delete what is too old or too much, and tell what stays: it is tried again in an hour."""
         why = ""
+        why = ""
         try:
             self._file.thin()
         except OSError as error:
             why = error.strerror or type(error).__name__
         if why:
-            # A sentence for operators: the traceback would say nothing more.
-            log.error("recording.kept_too_long", directory=str(self._directory), why=why)  # noqa: TRY400
+            log.error("recording.kept_too_long", directory=str(self._directory), why=why)
 
     async def keep_tidy(self) -> None:
         """Tidy once an hour, also where nothing comes any more; a worker runs it all its life."""
