@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PERCENT = re.compile(r"(\d{1,2}|100)(?:\.(\d))?%", re.ASCII)
 MOST_ACCOUNTS = 1_000_000
+YEARS = (2000, 2199)
+OLDEST = 3_650 * DAY  # that an account of a campaign can be
 
 
 def _percent(value: object) -> object:
@@ -49,10 +51,24 @@ def _duration(value: object) -> object:
 
 def _date(text: str) -> str:
     try:
-        datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        found = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:
         raise ValueError(f'cannot read {text!r} as a day ("2026-06-01")') from None
+    if not YEARS[0] <= found.year <= YEARS[1]:
+        raise ValueError(f"the year must be from {YEARS[0]} to {YEARS[1]}")
     return text
+
+
+def _age(span: int) -> int:
+    if span > OLDEST:
+        raise ValueError(f"must be at most {OLDEST // DAY}d")
+    return span
+
+
+def _some(weights: dict[str, int]) -> dict[str, int]:
+    if not any(weights.values()):
+        raise ValueError("all weights are 0 (one must be more)")
+    return weights
 
 
 def _known(kind: str, names: Mapping[str, object]) -> AfterValidator:
@@ -73,7 +89,9 @@ Models = Annotated[
 ]  # fmt: skip
 Amount = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 Accounts = Annotated[int, Field(gt=0, le=MOST_ACCOUNTS)]
-Weights = Annotated[dict[Name, Annotated[int, Field(ge=0, le=1000)]], Field(min_length=1)]
+Weights = Annotated[
+    dict[Name, Annotated[int, Field(ge=0, le=1000)]], Field(min_length=1), AfterValidator(_some)
+]
 Rhythm = Annotated[str, _known("rhythm", HOURS)]
 
 
@@ -126,7 +144,9 @@ class CampaignText(Section):
     begins: Span = 0
     lasts: Span | None = Field(None, description="to the end where not given")
     joins: Span = Field(0, description="accounts come in one by one over so long")
-    signups: Span = Field(30 * DAY, description="signed up at most so long before")
+    signups: Annotated[Span, AfterValidator(_age)] = Field(
+        30 * DAY, description="signed up at most so long before"
+    )
     rhythm: Rhythm = "flat"
     trace: Name | None = None
     cover: Share = Field(0.0, description="share of innocent requests")

@@ -13,7 +13,7 @@ from proxy.core.facts import RequestFacts, Usage
 from proxy.dialects import routes
 from proxy.policy.loader import load
 from proxy.policy.models import Models
-from proxy.replay.live.comparing import compared, lived
+from proxy.replay.live.comparing import Comparison, Disagreement, compared, lived
 from proxy.replay.live.measured import Measured, percentiles
 from proxy.replay.live.options import Options
 from proxy.replay.live.result import EDGE, Result
@@ -74,6 +74,22 @@ def test_an_answer_tells_its_effect_and_codes(name):
     status, header, body, facts, effect, codes = TOLD[name]
     found = told_of(status, {"x-weir-decision": header}, body, facts, "sk-secret")
     assert (found.effect, found.codes) == (effect, codes)
+
+
+def test_a_part_of_the_secret_that_is_echoed_is_not_told():
+    secret = "key_live_7c21b09e55d3"
+    headers = {"x-weir-decision": f'wd_1;codes="{secret[:16]}"'}
+    assert told_of(200, headers, b"", CHAT, secret).codes is None
+    found = told_of(429, {"x-weir-decision": "wd_1"}, error(f"a{secret[8:]}", NAMED), CHAT, secret)
+    assert (found.effect, found.codes) == ("refuse", ("",))
+
+
+def test_a_name_that_would_steer_a_terminal_is_only_shown():
+    each = Disagreement(1, 0, "wd_1", "ac\x1b[31m\u202eme", "allow", (), "refuse", (), ())
+    found = Comparison(compared=1, effects=[each])
+    told = "\n".join(Result(Options(URL("http://x")), Measured(), found, "all sent").lines())
+    assert "ac\\x1b[31m\\u202eme" in told
+    assert "\x1b" not in told
 
 
 def test_a_clamped_number_of_choices_is_read_beside_other_changes():

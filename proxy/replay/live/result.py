@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from proxy.core.quantities import format_duration
+from proxy.journal.sentences import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,7 +152,7 @@ def _disagreement(each: Disagreement) -> Iterator[str]:
     live = " ".join((each.live, *(each.live_codes or ())))
     expected = " ".join((each.expected, *each.expected_codes))
     yield (
-        f"#{each.number} at {each.at / 1e6:.3f} s, {each.account[:LOST_SHOWN]}, "
+        f"#{each.number} at {each.at / 1e6:.3f} s, {printable(each.account[:LOST_SHOWN])}, "
         f"{each.decision or 'no decision'}: was {live}, expected {expected}"
     )
     for reason in each.why:
