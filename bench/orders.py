@@ -15,6 +15,7 @@ import itertools
 import pathlib
 import random
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import orjson
@@ -49,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("traffic", type=pathlib.Path)
     parser.add_argument("--policies", type=pathlib.Path, default=pathlib.Path("policies"))
+    parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     chance = random.Random(1)
     with tempfile.TemporaryDirectory() as room:
@@ -74,15 +76,15 @@ def main() -> None:
                     second.write(entry)
                     chance.choice((a, b, c)).write(entry)
         print(f"{shared:,} requests share their moment with others")
-        found = [
-            (name, *results(paths, args.policies))
-            for name, paths in (
-                ("in order", [whole]),
-                ("in order, again", [whole]),
-                ("minutes shuffled", [shuffled]),
-                ("dealt into three files", dealt),
-            )
-        ]
+        tried = {
+            "in order": [whole],
+            "in order, again": [whole],
+            "minutes shuffled": [shuffled],
+            "dealt into three files": dealt,
+        }
+        with ProcessPoolExecutor(args.processes) as pool:
+            told = pool.map(results, tried.values(), [args.policies] * len(tried))
+            found = [(name, *each) for name, each in zip(tried, told, strict=True)]
         for name, read, digest in found:
             print(f"{name:24} {read:>12,} requests  {digest}")
         print("equal" if len({each[1:] for each in found}) == 1 else "NOT EQUAL")
