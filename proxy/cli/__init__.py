@@ -9,6 +9,7 @@ import click
 
 from proxy.cli.accounts import accounts
 from proxy.cli.asking import doctor, explain
+from proxy.cli.calibrating import calibrate
 from proxy.cli.evaluate import evaluate
 from proxy.cli.keys import keys
 from proxy.cli.options import BAD
@@ -17,6 +18,7 @@ from proxy.cli.population import population
 from proxy.cli.replaying import replay
 from proxy.cli.serving import serve, standin, worker
 from proxy.cli.traffic import traffic
+from proxy.cli.watching import watch
 from proxy.core.errors import PolicyError, PopulationError, SettingsError, TrafficError
 
 
@@ -31,6 +33,7 @@ def cli() -> None:
     weir accounts show acme          tell the level that an account is at, and why
     weir check                       read the policy files and tell every mistake
     weir explain wd_…                why a request was decided as it was
+    weir explain --account acme      what an account was seen doing, and what came of it
     """  # noqa: D301 - \b is click's word for "keep these lines"
 
 
@@ -48,7 +51,9 @@ for command in (
     traffic,
     population,
     evaluate,
+    calibrate,
     replay,
+    watch,
 ):
     cli.add_command(command)
 

@@ -24,6 +24,7 @@ class Level(StrEnum):
 
 
 BY_LIMIT = "limit "  # how `by` begins where a limit has set it and not a person
+BY_EVIDENCE = "evidence"  # what `by` says where an assessment has set it
 
 RANKS = {level: rank for rank, level in enumerate(Level)}
 

@@ -10,7 +10,7 @@ from proxy.core.decision import Mode, OnStoreError, Reason
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
 from proxy.limits.charges import Charge
 from proxy.limits.keys import bucket_key
-from proxy.policy.compiled import Scope, Unit
+from proxy.policy.compiled import BY_FEATURES, Scope, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
     from proxy.core.principal import Principal
     from proxy.limits.buckets import Bucket
     from proxy.policy.compiled import Capability, Limit, Model, Policy, PolicySet, Rung
+    from proxy.watch.features import Features
 
 TOKENS_PER_PRICE = 1_000_000
 MOST_SUBJECTS = 8192  # whose keys a policy remembers
 _ONE_EACH = dict.fromkeys(Unit, 1)
-_WITH_TOKEN = frozenset(
-    {Unit.CONCURRENT, Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES}
-)
+_WITH_TOKEN = BY_FEATURES | {
+    Unit.CONCURRENT,
+    Unit.DISTINCT_PROMPTS,
+    Unit.DISTINCT_MODELS,
+    Unit.DISTINCT_ADDRESSES,
+}
+_ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(slots=True)
@@ -83,11 +88,14 @@ def plan(
     *,
     context: Context,
     lease_id: str,
+    features: Features | None = None,
 ) -> Plan:
     """Return what this request would take from each bucket that speaks of it.
 
     address:  the peer's address, '' where unknown
     lease_id: a name for this request's concurrency slots, unique
+    features: what templates and topics are counted by; None where only facts are known, and then
+              each prompt stands for a template and a topic of its own
     """
     prompt = facts.prompt_tokens
     output = facts.output_tokens * facts.choices
@@ -107,7 +115,9 @@ def plan(
     for limit, (tag, key) in zip(limits, keys, strict=True):
         unit = limit.unit
         token = ""
-        if unit in _WITH_TOKEN:
+        if unit in BY_FEATURES and features is not None:
+            token = _feature(unit, features)
+        elif unit in _WITH_TOKEN:
             token = _token(unit, facts, address, lease_id, context.fingerprint)
         charges.append(Charge(tag, key, limit.bucket, takes[unit], limit.binding, token))
     refused, watched = _capabilities(speaking, facts, principal, address)
@@ -185,7 +195,7 @@ def _token(
     match unit:
         case Unit.CONCURRENT:
             return lease_id
-        case Unit.DISTINCT_PROMPTS:
+        case Unit.DISTINCT_PROMPTS | Unit.DISTINCT_TEMPLATES | Unit.DISTINCT_TOPICS:
             return fingerprint(facts.prompt)
         case Unit.DISTINCT_MODELS:
             return fingerprint(facts.model)
@@ -193,6 +203,27 @@ def _token(
             return fingerprint(address)
         case _:
             return ""
+
+
+def _feature(unit: Unit, features: Features) -> str:
+    """Return the 16 hex digits by which a template or a topic is counted."""
+    number = features.template if unit is Unit.DISTINCT_TEMPLATES else features.topic
+    return f"{spread(number):016x}"
+
+
+def spread(number: int) -> int:
+    """Return 64 bits that differ where numbers below 2**64 do, each by about half of its bits.
+
+    What counts differing values takes them for random, and topics are small numbers in a row. The
+    finisher of SplitMix64 (Steele, Lea and Flood 2014).
+
+    >>> len({spread(topic) % 65_536 for topic in range(4096)}) < 4096
+    True
+    """
+    mixed = (number + 0x9E37_79B9_7F4A_7C15) & _ALL
+    mixed = (mixed ^ (mixed >> 30)) * 0xBF58_476D_1CE4_E5B9 & _ALL
+    mixed = (mixed ^ (mixed >> 27)) * 0x94D0_49BB_1331_11EB & _ALL
+    return mixed ^ (mixed >> 31)
 
 
 def _keys(policy: Policy, env: str, subjects: Mapping[Scope, str]) -> tuple[tuple[str, str], ...]:

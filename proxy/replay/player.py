@@ -17,7 +17,7 @@ from proxy.core.decision import Effect
 from proxy.core.errors import WeirError
 from proxy.core.principal import Principal
 from proxy.core.shape import NO_SHAPE
-from proxy.core.standing import BY_LIMIT, Level, Standing
+from proxy.core.standing import BY_EVIDENCE, BY_LIMIT, Level, Standing
 from proxy.dialects import routes
 from proxy.limits.buckets import Lease
 from proxy.limits.keys import standing_key
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
     from proxy.limits.charges import Settlement
     from proxy.policy.loader import Loaded
     from proxy.replay.played import Listener
+    from proxy.replay.watching import Watching
     from proxy.traffic.entry import Entry
 
 ENV = "replay"
+BY_RULES = (BY_LIMIT, BY_EVIDENCE)  # who sets a level as the policies say
 
 
 class Player:
@@ -47,10 +49,14 @@ class Player:
 
     rules:     policies and models
     listeners: told of each request, twice
+    watching:  observes and assesses accounts, and so raises them; None where nobody does
     """
 
-    def __init__(self, rules: Loaded, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self, rules: Loaded, listeners: Sequence[Listener] = (), watching: Watching | None = None
+    ) -> None:
         self.rules = rules
+        self._watching = watching
         self.store = MemoryStore()
         self._standings = MemoryStandings(self.store, ENV)
         self._listeners = listeners
@@ -112,6 +118,7 @@ class Player:
         entry, now = played.entry, played.at
         principal = principal_of(entry)
         self._prints.of(entry.fp, facts, entry.ip)
+        features = None if self._watching is None else self._watching.asks(played, facts)
         plan = played.plan = engine.plan(
             facts,
             principal,
@@ -120,6 +127,7 @@ class Player:
             self.rules.models.find(facts.model),
             context=self._context,
             lease_id=str(self._number),
+            features=features,
         )
         if plan.refused:
             played.decision = engine.decide_forbidden(plan)
@@ -149,7 +157,7 @@ class Player:
         others a level that one of those policies had given does not count, and ours do.
         """
         same = self._same(entry)
-        if entry.level == "clear" or (not same and entry.level_by.startswith(BY_LIMIT)):
+        if entry.level == "clear" or (not same and entry.level_by.startswith(BY_RULES)):
             return None if same else own
         until = now + 1 if entry.level_until is None else entry.level_until
         told = Standing(Level(entry.level), now, until, entry.level_by)
@@ -249,8 +257,17 @@ class Player:
                 self._end(what)
 
     def _end(self, played: Played) -> None:
+        if self._watching is not None:
+            self._watch(self._watching, played)
         for listener in self._listeners:
             listener.settled(played)
+
+    def _watch(self, watching: Watching, played: Played) -> None:
+        """Let what has ended be observed, and its account be raised by what that shows."""
+        account, now = played.entry.account, played.ended_at
+        raised = watching.ends(played, self._standings.find_now(account, now))
+        if raised is not None:
+            self._standings.lift_now(account, raised, raised.since)
 
     def _tell(self, played: Played) -> None:
         for listener in self._listeners:

@@ -23,7 +23,9 @@ from proxy.policy.words import Section
 MOST_REQUESTS = 20_000
 LONGEST = 400 * 86_400_000_000
 
-Differing = Literal["prompts", "models", "addresses", "keys", "accounts"]
+Differing = Literal[
+    "prompts", "templates", "topics", "models", "addresses", "keys", "accounts"
+]  # fmt: skip
 
 
 def duration(value: object) -> int:
@@ -78,6 +80,8 @@ class GivenText(Section):
     model: str | None = None
     stream: bool | None = None
     prompt: str | None = Field(None, description="equal texts are equal prompts")
+    template: str | None = Field(None, description="equal words are equal templates")
+    topic: str | None = Field(None, description="equal words are equal topics")
     prompt_tokens: Tokens | None = None
     output_tokens: Tokens | None = Field(None, description="the client's cap")
     choices: Annotated[int, Field(ge=1, le=128)] | None = None

@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from proxy import engine
 from proxy.core.decision import Effect
 from proxy.core.facts import RequestFacts
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from proxy.core.shape import Shape
     from proxy.policy.loader import Loaded
     from proxy.replay.script import CaseText, GivenText, StepText
+    from proxy.watch.features import Features
 
 # A Wednesday, in the middle of its day and month: no calendar window turns by accident.
 MORNING = 1_768_392_000_000_000  # 2026-01-14T12:00:00Z
@@ -36,6 +39,7 @@ def fingerprint(text: str) -> str:
 
 ENV = "cases"
 CONTEXT = engine.Context(ENV, fingerprint)
+NO_VECTOR = np.zeros(0, dtype=np.float32)
 
 
 @dataclass(slots=True)
@@ -68,6 +72,7 @@ class Stage:
             self.rules.models.find(facts.model),
             context=CONTEXT,
             lease_id=str(self.asked),
+            features=features(given) if self.rules.policies.reads_features else None,
         )
         if plan.refused:
             nothing = replace(plan, limits=(), charges=())
@@ -198,6 +203,10 @@ def differing(given: dict[str, object], step: StepText, number: int) -> dict[str
         match what:
             case "prompts":
                 own["prompt"] = f"prompt {number}"
+            case "templates":
+                own["template"] = f"template {number}"
+            case "topics":
+                own["topic"] = f"topic {number}"
             case "models":
                 own["model"] = f"{given.get('model', 'standin')}-{number}"
             case "addresses":
@@ -237,13 +246,27 @@ def request(given: dict[str, object], rules: Loaded) -> tuple[Principal, Request
         output_capped=cap is not None,
         choices=choices if isinstance(choices, int) else 1,
         reasoning=str(given.get("reasoning", "")),
-        features=features_of(given),
+        features=knobs(given),
         prompt=str(given.get("prompt", "prompt")),
     )
     return principal, facts, str(given.get("ip", "203.0.113.9"))
 
 
-def features_of(given: dict[str, object]) -> frozenset[str]:
+def features(given: dict[str, object]) -> Features:
+    """Return the features that are given by words: which template, and which topic.
+
+    One template and one topic where nothing is said, whatever the prompts: a case that is about
+    other things should not meet them.
+    """
+    from proxy.watch.features import Features  # noqa: PLC0415
+
+    template, topic = (
+        int(fingerprint(str(given.get(name, name))), 16) for name in ("template", "topic")
+    )
+    return Features(prompt=0, template=template, topic=topic, near=0, vector=NO_VECTOR)
+
+
+def knobs(given: dict[str, object]) -> frozenset[str]:
     """Return the features that are given; an effort and several choices are features too."""
     listed = given.get("features")
     found = {str(each) for each in listed} if isinstance(listed, list) else set()

@@ -44,8 +44,9 @@ def planned():
     """Plan a request for some limits, capabilities and ladders (one policy a ladder)."""
 
     def planned(
-        *limits, capabilities=(), ladders=((),), facts=FACTS, principal=PRINCIPAL, model=MODEL
-    ):
+        *limits, capabilities=(), ladders=((),), facts=FACTS, principal=PRINCIPAL, model=MODEL,
+        features=None,
+    ):  # fmt: skip
         policies = tuple(
             Policy(
                 f"p{index or ''}", "", lambda *_: True,
@@ -55,7 +56,7 @@ def planned():
         )  # fmt: skip
         return plan(
             facts, principal, "203.0.113.9", PolicySet(policies, "d"), model,
-            context=CONTEXT, lease_id="lease",
+            context=CONTEXT, lease_id="lease", features=features,
         )  # fmt: skip
 
     return planned

@@ -3,20 +3,27 @@
 from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from proxy.core.decision import Mode, OnStoreError
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
 from proxy.engine import Context, plan
-from proxy.engine.planning import MOST_SUBJECTS
-from proxy.limits.buckets import Rate
+from proxy.engine.planning import MOST_SUBJECTS, spread
+from proxy.limits.buckets import Distinct, Rate
+from proxy.limits.charges import Charge
+from proxy.limits.distinct import Counter, estimate
 from proxy.limits.keys import bucket_key
 from proxy.policy.answers import CapabilityText
-from proxy.policy.compiled import Limit, Model, Policy, PolicySet, Scope, Unit
+from proxy.policy.compiled import BY_FEATURES, Limit, Model, Policy, PolicySet, Scope, Unit
 from proxy.policy.rules import capability_of
+from proxy.watch.features import Features
 
 TEN = Rate(10, 60_000_000, 10)
+CONTEXT = Context("test", lambda text: f"{len(text):016x}")
 FACTS = RequestFacts("openai.chat", "frontier-1", stream=True)
 STRANGER = Principal("k1", "acme", "acme", plan="free")
 KNOWN = replace(STRANGER, verified=True)
@@ -119,3 +126,61 @@ def test_a_policy_remembers_the_keys_of_no_more_than_so_many():
             context=Context("e", str), lease_id="",
         )  # fmt: skip
     assert len(policy.keys) == 5
+
+
+def asked(limit, planned, unit, features=None, facts=FACTS):
+    """Return the value by which a request is counted."""
+    distinct = limit(unit=unit, bucket=Distinct(400, 86_400_000_000))
+    (charge,) = planned(distinct, features=features, facts=facts).charges
+    assert charge.cost == 1
+    return charge.token
+
+
+def features(template=0, topic=0):
+    return Features(prompt=1, template=template, topic=topic, near=2, vector=np.zeros(0))
+
+
+@pytest.mark.parametrize("unit", sorted(BY_FEATURES))
+def test_what_is_counted_by_features_is_told_by_them_alone(limit, planned, unit):
+    word = unit.value.removeprefix("distinct ").removesuffix("s")
+    tokens = {asked(limit, planned, unit, features(**{word: number})) for number in range(50)}
+    assert len(tokens) == 50
+    assert all(len(token) == 16 and int(token, 16) >= 0 for token in tokens)
+    (other,) = {"template", "topic"} - {word}
+    same = {
+        asked(
+            limit, planned, unit, features(**{word: 7, other: number}), replace(FACTS, prompt="x" * number)
+        )
+        for number in range(50)
+    }  # fmt: skip
+    assert len(same) == 1
+
+
+@pytest.mark.parametrize("unit", sorted(BY_FEATURES))
+def test_facts_without_text_are_counted_by_their_prompts(limit, planned, unit):
+    facts = [replace(FACTS, prompt="x" * length) for length in (3, 4)]
+    told = [asked(limit, planned, unit, None, each) for each in facts]
+    assert told == [CONTEXT.fingerprint(each.prompt) for each in facts]
+
+
+def test_prompts_are_counted_as_before_where_features_are_known(limit, planned):
+    told = asked(limit, planned, Unit.DISTINCT_PROMPTS, features(3, 4))
+    assert told == CONTEXT.fingerprint(FACTS.prompt)
+
+
+@pytest.mark.parametrize("amount", [100, 400, 900, 2_000, 4_000])
+def test_topics_are_estimated_like_any_other_values(amount):
+    bucket, start = Distinct(amount, 86_400_000_000), 1_000_000_000_000_000
+    counter = Counter(bucket)
+    for topic in range(amount):
+        charge = Charge("t", "k", bucket, 1, binding=True, token=f"{spread(topic):016x}")
+        counter.look(charge, start)
+    assert abs(estimate(int(counter.state.live.total), bucket.cells) - amount) <= 0.03 * amount + 3
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=20, unique=True))
+@example([0, 2**64 - 1])
+def test_what_differs_is_spread_to_what_differs(numbers):
+    found = [spread(number) for number in numbers]
+    assert len(set(found)) == len(numbers)
+    assert all(0 <= each < 2**64 for each in found)

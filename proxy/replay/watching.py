@@ -1,0 +1,179 @@
+"""The watch plane in a replay: the same features, profiles and assessments, on the traffic's clock.
+
+What a gateway does by observers, a store and assessors is done here at once: an account is assessed
+when an answer of it has ended, and the next request finds its standing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from proxy import engine
+from proxy.watch.features import Lens
+from proxy.watch.observation import Observation, Subject
+from proxy.watch.phrases import declines
+from proxy.watch.profile import HALF_LIVES, Profile
+from proxy.watch.remembered import Remembered, history_of, turn_number
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from proxy.core.facts import RequestFacts
+    from proxy.core.standing import Standing
+    from proxy.engine import Assessment
+    from proxy.policy.compiled import PolicySet
+    from proxy.replay.played import Played
+    from proxy.watch.calibration import Calibration
+    from proxy.watch.features import Features
+
+SECRET = b"weir replay"
+EACH = 24  # exchanges up to which an account is assessed after each
+PART = 32  # beyond, when it has grown by this part
+HOUR = 3_600_000_000
+DECLINED = frozenset({400, 403})  # statuses with which providers decline
+
+
+class Hears(Protocol):
+    """Who wants to know of assessments."""
+
+    def assessed(self, played: Played, profile: Profile, assessment: Assessment) -> None:
+        """Hear of an assessment, made after this exchange."""
+        ...
+
+
+@dataclass(slots=True)
+class _Account:
+    profile: Profile
+    seen: int = 0
+    next: int = 1
+    at: int = 0
+
+
+@dataclass(slots=True)
+class _Asked:
+    features: Features | None
+    history: tuple[int, ...]
+    unserved: int
+    echoed: bool
+    gap: int | None
+    running: int
+    foreign: float
+
+
+@dataclass(slots=True)
+class Watching:
+    """Observes and assesses what a player plays.
+
+    hears:      told of each assessment; nobody needs to
+    half_lives: by family, where they are not the usual ones
+    """
+
+    policies: PolicySet
+    calibration: Calibration
+    hears: Sequence[Hears] = ()
+    half_lives: Mapping[str, int] = field(default_factory=dict)
+    lens: Lens = field(default_factory=lambda: Lens(SECRET))
+    accounts: dict[str, _Account] = field(default_factory=dict)
+    _remembered: Remembered = field(default_factory=Remembered)
+    _asked: dict[int, _Asked] = field(default_factory=dict)
+
+    def asks(self, played: Played, facts: RequestFacts) -> Features | None:
+        """Read what is asked, when it is asked; None where only facts are known."""
+        entry = played.entry
+        features = self.lens(facts) if facts.turns else None
+        history = history_of(facts.turns, self.lens)
+        gap, running = self._remembered.arrives(entry.account, played.at)
+        self._asked[id(played)] = _Asked(
+            features,
+            history,
+            self._remembered.unserved(entry.account, history, played.at),
+            features is not None and self._remembered.echoes(entry.account, features.marks),
+            gap,
+            running,
+            0.0,
+        )
+        return features
+
+    def ends(self, played: Played, held: Standing | None) -> Standing | None:
+        """Observe what has ended; return what its account is raised to, None for nothing.
+
+        held: what the account stands at
+        """
+        facts, asked = played.facts, self._asked.pop(id(played), None)
+        if facts is None or asked is None:
+            return None
+        entry = played.entry
+        account = self.accounts.get(entry.account)
+        if account is None:
+            profile = Profile(played.at, {**HALF_LIVES, **self.half_lives})
+            account = self.accounts[entry.account] = _Account(profile)
+        marks = self._note_answer(played)
+        account.profile.observe(_observation(played, facts, asked, marks, self.lens))
+        account.seen += 1
+        due = account.seen >= account.next or played.ended_at - account.at >= HOUR
+        if not due and not asked.foreign:
+            return None
+        account.next = account.seen + max(1, account.seen // PART if account.seen > EACH else 1)
+        account.at = played.ended_at
+        now = max(played.ended_at, account.profile.at)
+        assessment = engine.assess(
+            account.profile, self.policies, self.calibration, now, entry.account
+        )
+        for each in self.hears:
+            each.assessed(played, account.profile, assessment)
+        return engine.standing_for(assessment, held)
+
+    def _note_answer(self, played: Played) -> tuple[int, ...]:
+        entry = played.entry
+        self._remembered.ended(entry.account)
+        text = entry.answer.text if entry.answer is not None else ""
+        if not text or played.how == "refused":
+            return ()
+        marks = self.lens.marks(text)
+        self._remembered.answered(entry.account, (turn_number(text, self.lens), *marks))
+        return marks
+
+
+def _observation(
+    played: Played, facts: RequestFacts, asked: _Asked, marks: tuple[int, ...], lens: Lens
+) -> Observation:
+    entry, usage, plan = played.entry, played.usage, played.plan
+    return Observation(
+        subject=Subject(
+            entry.account, entry.org, entry.plan, entry.purpose, entry.verified, facts.model
+        ),
+        at=played.at,
+        ended=played.ended_at,
+        features=asked.features,
+        how=played.how,
+        full=played.full,
+        knobs=facts.features,
+        choices=facts.choices,
+        capped=facts.output_capped,
+        at_cap=facts.output_capped
+        and plan is not None
+        and facts.output_tokens >= plan.model.max_output_tokens,
+        temperature=facts.temperature,
+        prompt_tokens=played.spent.prompt,
+        output_tokens=played.spent.output,
+        reasoning_tokens=usage.reported_reasoning or 0,
+        declined=_declined(played),
+        retry=entry.retry,
+        user=lens.name(facts.user),
+        history=len(asked.history),
+        unserved=asked.unserved,
+        echoed=asked.echoed,
+        foreign=asked.foreign,
+        running=asked.running,
+        gap=asked.gap,
+        served=marks,
+    )
+
+
+def _declined(played: Played) -> bool:
+    """Return whether the model declined, as its text says or its provider's status."""
+    answer = played.entry.answer
+    if answer is None or played.how == "refused":
+        return False
+    return (answer.status in DECLINED and answer.code == "") or declines(answer.text)

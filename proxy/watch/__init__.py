@@ -1,0 +1,1 @@
+"""What an account is collecting: features, profiles, detectors and evidence. Pure."""
