@@ -15,6 +15,7 @@ from proxy.watch.detectors.measuring import (
     share,
     variety,
     wanted,
+    written,
 )
 from proxy.watch.layout import TOPICS
 
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 class Breadth:
     """Score: the larger of a sweep and a grid.
 
-    sweep: ln(1 + w d) x ln(t) / ln(T) x h; w exchanges like a harvest (alone, for nobody, long
-    answer), the share h of all, d the chance that the next prompt is new (Good-Turing), t the
+    sweep: ln(1 + w d) x ln(t) / ln(T) x h x g; w exchanges like a harvest (alone, for nobody,
+    long answer), the share h of all, d the chance that the next prompt is new (Good-Turing), t the
     effective number of topics (exp of Renyi-2 entropy, at most T = 128 cells).
-    grid: ln(1 + w d) x (1 - v) x h, v the part of the prompts that are no near-duplicates.
+    grid: ln(1 + w d) x (1 - v) x h x g, v the part of the prompts that are no near-duplicates, g
+    the part of the text that the model wrote.
     One-sided tests of breadth find a third of what two-sided ones do (published marks).
     State: 128 topic cells, 16 kinds, counters of prompts and of near-duplicates.
     Honest twin: gateways and chat products are as broad, but their end users are named and their
@@ -45,7 +47,8 @@ class Breadth:
         topics = max(1.0, renyi(profile.cells("topics")))
         fresh, various = novelty(profile), variety(profile)
         like = wanted(profile, bare=False)
-        collected, part = mass(like * fresh), share(like, profile["asked"])
+        collected = mass(like * fresh) * written(profile)
+        part = share(like, profile["asked"])
         sweep = collected * part * min(1.0, math.log(topics) / math.log(TOPICS))
         grid = collected * part * (1.0 - various)
         return measure(max(sweep, grid), topics=topics, novelty=fresh, variety=various, share=part)

@@ -5,7 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.watch.detectors.measuring import Measure, mass, measure, novelty, share, variety, wanted
+from proxy.watch.detectors.measuring import (
+    Measure,
+    mass,
+    measure,
+    novelty,
+    recent,
+    share,
+    variety,
+    wanted,
+    written,
+)
 
 if TYPE_CHECKING:
     from proxy.watch.profile import Profile
@@ -13,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """Score: ln(1 + b d v) x s, where s is the share of bare exchanges among all.
+    """Score: ln(1 + b d v r) x s x g, where s is the share of bare exchanges among all.
 
     b exchanges were bare: without system text, conversation, tools or end user, and with a long
     answer. d is the chance that the next prompt is new, v the part of the prompts that are no
-    near-duplicates.
+    near-duplicates, g the part of the text that the model
+    wrote, r the part of it all that is of about the last day.
     State: 16 kinds, counters of prompts and of near-duplicates.
     Campaigns: instruction sets sent as they are; every bare, new, long pair is training data.
     Honest twin: somebody who tries a model by hand (few), translators (segments repeat, answers
@@ -32,6 +43,8 @@ class Harvest:
         """Measure a profile."""
         bare = wanted(profile, bare=True)
         fresh, various = novelty(profile), variety(profile)
-        collected = bare * fresh * various
+        collected = bare * fresh * various * recent(profile)
         part = share(bare, profile["asked"])
-        return measure(mass(collected) * part, collected=collected, share=part, novelty=fresh)
+        own = written(profile)
+        score = mass(collected) * part * own
+        return measure(score, collected=collected, share=part, novelty=fresh, written=own)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from proxy.watch.detectors.measuring import Measure, mass, measure, novelty, share
+from proxy.watch.detectors.measuring import Measure, mass, measure, novelty, recent, share
 
 if TYPE_CHECKING:
     from proxy.watch.profile import Profile
@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class KnownSets:
-    """Score: ln(1 + k d) x k / n, of n exchanges k that held an item of a public set.
+    """Score: ln(1 + k d r) x k / n, of n exchanges k that held an item of a public set.
 
+    r is the part of it all that is of about the last day.
     d is the chance that the next prompt is new: who asks the same items of each model has a
     falling one.
     State: two sums, counters of prompts.
@@ -29,4 +30,6 @@ class KnownSets:
         """Measure a profile."""
         known, fresh = profile["known"], novelty(profile)
         part = share(known, profile["asked"])
-        return measure(mass(known * fresh) * part, known=known, share=part, novelty=fresh)
+        return measure(
+            mass(known * fresh * recent(profile)) * part, known=known, share=part, novelty=fresh
+        )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from proxy.watch.profile import Profile
 
+TOKENS_A_WORD = 4.0 / 3.0
 MOST = 20.0  # no score is above it
 
 
@@ -99,6 +100,24 @@ def wanted(profile: Profile, *, bare: bool) -> float:
     kinds = profile.cells("kinds")
     found = float(kinds[ALONE | BARE | NAMELESS | LONG])
     return found if bare else found + float(kinds[ALONE | NAMELESS | LONG])
+
+
+def recent(profile: Profile) -> float:
+    """Return which part of what was asked is of about the last day, 0 to 1.
+
+    What is asked in a week is many a customer's habit; as much in a day is few ones'.
+    """
+    return share(profile["lately_asked"], profile["asked"])
+
+
+def written(profile: Profile) -> float:
+    """Return which part of an exchange's text the model wrote, 0 to 1.
+
+    Answers about a given text (its translation, its summary, a question to a long context) teach
+    less than answers out of the model's own knowledge. A word is taken for 4/3 tokens.
+    """
+    output = profile["output"]
+    return share(output, output + TOKENS_A_WORD * profile["words"])
 
 
 def renyi(cells: NDArray[np.float32]) -> float:
