@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from proxy.core.standing import Standing
     from proxy.core.stored import Claim
     from proxy.limits.charges import Charge, Charged, Settlement
+    from proxy.watch.observation import Observation
+    from proxy.watch.profile import Profile
 
 
 class Authenticator(Protocol):
@@ -202,4 +205,75 @@ class Recorder(Protocol):
 
     def record(self, line: bytes) -> None:
         """Enqueue one line of traffic with its newline; never waits, never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Deltas that go to the store together.
+
+    writer: 8 random bytes, one name for all batches of a process
+    number: rises with each batch of a writer; a batch that is sent again keeps its own. Of one
+            account, a writer sends no later batch before an earlier one is known to be stored
+    deltas: by account
+    """
+
+    writer: bytes
+    number: int
+    deltas: Mapping[str, Profile]
+
+
+class Profiles(Protocol):
+    """What accounts collect, and which of them are due to be assessed.
+
+    All but `add` raise StoreUnavailableError, and nothing else.
+    """
+
+    @property
+    def unreadable(self) -> int:
+        """Profiles met so far that could not be read, and so were begun anew."""
+        ...
+
+    async def add(self, batch: Batch) -> list[str]:
+        """Add deltas to profiles; return the accounts whose delta may not be stored.
+
+        Never raises for an unreachable store. What is sent again under its number is counted once.
+        An account is due from then on, and also where its writer dies halfway.
+        """
+        ...
+
+    async def due(self, most: int, lease: int) -> list[str]:
+        """Claim accounts that have changed, at most so many, for `lease` microseconds.
+
+        Nobody else is given them meanwhile. What a claimer does not say to be done comes back.
+        """
+        ...
+
+    async def done(self, accounts: Sequence[str]) -> None:
+        """Give claimed accounts back; one that has changed since it was claimed stays due."""
+        ...
+
+    async def find(self, accounts: Sequence[str]) -> list[Profile | None]:
+        """Return profiles as they are now; None for an account without one."""
+        ...
+
+    async def forget(self, account: str) -> bool:
+        """Drop an account's profile; False where there was none."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class Observer(Protocol):
+    """Notes what accounts collect."""
+
+    @property
+    def dropped(self) -> int:
+        """Exchanges that could not be noted so far."""
+        ...
+
+    def observe(self, seen: Observation) -> None:
+        """Note one exchange in its account's profile; never waits, never raises."""
         ...

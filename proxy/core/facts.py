@@ -36,6 +36,9 @@ FEATURES = frozenset(
 )
 
 
+ROLES = ("system", "user", "assistant", "tool")
+
+
 @dataclass(frozen=True, slots=True)
 class RequestFacts:
     """One request as the policies see it. Prompt text stays inside and out of every repr.
@@ -58,6 +61,8 @@ class RequestFacts:
     stored:         the model API will keep the answer for later
     user:           the client's own end-user id, '' when absent
     prompt:         all text of the prompt, in order, for keyed fingerprints only
+    turns:          the prompt by its turns, each a role of ROLES and its text; for keyed features
+    temperature:    as asked, None where it was not
     """
 
     dialect: str
@@ -76,6 +81,8 @@ class RequestFacts:
     stored: bool = False
     user: str = field(default="", repr=False)
     prompt: str = field(default="", repr=False)
+    turns: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

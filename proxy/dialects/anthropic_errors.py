@@ -16,6 +16,7 @@ from proxy.core.errors import (
     CredentialsError,
     CredentialsMissingError,
     MethodUnknownError,
+    ReasoningForeignError,
     RequestError,
     RouteClosedError,
     RouteUnknownError,
@@ -86,6 +87,8 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
         case MethodUnknownError():
             message = "Method Not Allowed"
             headers = (("allow", ", ".join(allow)),) if allow else ()
+        case ReasoningForeignError():
+            message, headers = err.message, NO_RETRY
         case RequestError():
             message = err.message
         case _:

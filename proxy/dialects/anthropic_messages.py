@@ -30,6 +30,7 @@ from proxy.dialects.base import Forwarded
 from proxy.dialects.openai_prompt import tokens_of
 from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 from proxy.dialects.strict_json import parse_object
+from proxy.dialects.temperature import temperature_of
 
 if TYPE_CHECKING:
     from proxy.core.shape import Shape
@@ -71,6 +72,8 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
             features=frozenset(prompt.features | _features(asked)),
             user=user,
             prompt=text,
+            turns=prompt.turns(),
+            temperature=temperature_of(asked),
         ),
     )
 

@@ -47,6 +47,7 @@ def read_prompt(asked: dict[str, object]) -> Prompt:
     system = asked.get("system")
     if system is not None:
         prompt.lines.append("system")
+        prompt.turn("system")
         _read_content(prompt, system, "system")
     messages = list_of(asked, "messages")
     if not messages:
@@ -56,6 +57,7 @@ def read_prompt(asked: dict[str, object]) -> Prompt:
     prompt.messages = len(messages)
     for index, message in enumerate(messages):
         _read_message(prompt, message, f"messages.{index}")
+    prompt.turn("")
     tools = list_of(asked, "tools")
     if tools:
         prompt.say(orjson.dumps(tools).decode())
@@ -85,6 +87,7 @@ def _read_message(prompt: Prompt, message: object, where: str) -> None:
     if not role:
         raise missing(f"{where}.role")
     prompt.lines.append(role)
+    prompt.turn(role)
     if message.get("content") is None:
         raise missing(f"{where}.content")
     _read_content(prompt, message["content"], f"{where}.content")
@@ -105,8 +108,11 @@ def _read_content(prompt: Prompt, content: object, where: str) -> None:
 def _read_block(prompt: Prompt, block: dict[str, object], where: str) -> None:
     kind = kind_of(block)
     match kind:
-        case "text" | "thinking":
+        case "text":
             prompt.say(text_of(block, kind, f"{where}."))
+        case "thinking":
+            with prompt.aside(""):
+                prompt.say(text_of(block, kind, f"{where}."))
         case "image":
             _read_source(prompt, block, where, "images", IMAGE)
         case "document":
@@ -114,7 +120,8 @@ def _read_block(prompt: Prompt, block: dict[str, object], where: str) -> None:
                 prompt.lines.append(text_of(block, name, f"{where}."))
             _read_source(prompt, block, where, "files", BEHIND_URL)
         case "tool_result":
-            _read_content(prompt, block.get("content") or [], f"{where}.content")
+            with prompt.aside("tool"):
+                _read_content(prompt, block.get("content") or [], f"{where}.content")
         case "tool_use":
             prompt.say(text_of(block, "name", f"{where}."))
             prompt.say(orjson.dumps(block.get("input") or {}).decode())

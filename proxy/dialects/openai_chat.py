@@ -14,10 +14,10 @@ from proxy.dialects.base import Forwarded
 from proxy.dialects.draft import Draft, lower_effort
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_fields import (
-    check_number,
     flag,
     integer,
     model_of,
+    number,
     positive,
     string,
     wants_usage,
@@ -79,6 +79,7 @@ def read(
     best_of = positive(asked, "best_of", MAX_CHOICES)
     cap = max([positive(asked, name) for name in CAPS])
     _check_knobs(asked)
+    temperature = number(asked, "temperature")
     reasoning = effort_of(asked)
     user = string(asked, "safety_identifier") or string(asked, "user")
     prompt = read_prompt(asked)
@@ -100,6 +101,8 @@ def read(
             wants_usage=stream and asks_usage,
             user=user,
             prompt=text,
+            turns=prompt.turns(),
+            temperature=temperature,
         ),
     )
 
@@ -134,7 +137,6 @@ def _check_knobs(asked: dict[str, object]) -> None:
     """Raise RequestError where a knob that a shape may turn cannot be read."""
     flag(asked, "logprobs")
     integer(asked, "top_logprobs")
-    check_number(asked, "temperature")
 
 
 def _features(

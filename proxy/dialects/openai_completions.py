@@ -14,10 +14,10 @@ from proxy.dialects.base import Forwarded
 from proxy.dialects.draft import Draft
 from proxy.dialects.openai_errors import error, refuse
 from proxy.dialects.openai_fields import (
-    check_number,
     flag,
     integer,
     model_of,
+    number,
     positive,
     string,
     wants_usage,
@@ -66,8 +66,8 @@ def read(
     prompts = _prompts(asked)
     answers = positive(asked, "n", MAX_CHOICES) or 1
     best_of = positive(asked, "best_of", MAX_CHOICES) or 1
-    number = len(prompts.lines)
-    choices = max(answers, best_of) * number
+    several = len(prompts.lines)
+    choices = max(answers, best_of) * several
     if choices > MAX_ANSWERS:
         raise RequestError(
             f"Invalid 'prompt': this would make {choices} answers. Expected at most {MAX_ANSWERS}.",
@@ -76,7 +76,7 @@ def read(
     caps = [cap for name in CAPS if (cap := integer(asked, name)) is not None]
     cap = max(caps, default=None)
     flag(asked, "echo")
-    check_number(asked, "temperature")
+    temperature = number(asked, "temperature")
     suffix = string(asked, "suffix")
     most = min(NATIVE_CAP, rules.reserve_output_tokens) if cap is None else cap
     return (
@@ -88,11 +88,13 @@ def read(
             output_tokens=min(most, rules.max_output_tokens),
             output_capped=cap is not None,
             choices=choices,
-            prompts=number,
+            prompts=several,
             features=_features(asked, answers, best_of),
             wants_usage=stream and asks_usage,
             user=string(asked, "user"),
             prompt="\n".join((*prompts.lines, suffix)) if suffix else prompts.text(),
+            turns=prompts.turns(),
+            temperature=temperature,
         ),
     )
 

@@ -48,6 +48,7 @@ def read(
             prompt_tokens=inputs.cost(rules_of(model).counter),
             user=string(asked, "user"),
             prompt=inputs.text(),
+            turns=inputs.turns(),
         ),
     )
 

@@ -17,6 +17,7 @@ from proxy.core.errors import (
     MethodUnknownError,
     ModelUnknownError,
     ObjectUnknownError,
+    ReasoningForeignError,
     RequestError,
     RouteClosedError,
     RouteUnknownError,
@@ -93,6 +94,9 @@ def error(err: WeirError, method: str, path: str, allow: Sequence[str] = ()) -> 
             headers = NO_RETRY
         case ObjectUnknownError():
             message, param, native = err.message, err.param, None
+        case ReasoningForeignError():
+            message, native = err.message, code
+            headers = NO_RETRY
         case RequestError():
             message, param = err.message, err.param
             native = "model_not_found" if isinstance(err, ModelUnknownError) else code

@@ -96,11 +96,14 @@ def positive(asked: dict[str, object], name: str, most: int | None = None) -> in
     return integer(asked, name, 1, most) or 0
 
 
-def check_number(asked: dict[str, object], name: str) -> None:
-    """Raise RequestError where a member is there and no number."""
+def number(asked: dict[str, object], name: str) -> float | None:
+    """Return a number, None where it is not there; raises RequestError."""
     value = asked.get(name)
-    if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise wrong_type(name, "a decimal", value)
+    return float(value)
 
 
 def wants_usage(asked: dict[str, object]) -> bool:

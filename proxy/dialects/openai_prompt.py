@@ -9,8 +9,10 @@ three the reply, and media have flat prices.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -18,6 +20,9 @@ from proxy.core.errors import RequestError
 from proxy.dialects.openai_fields import wrong_type
 from proxy.dialects.openai_usage import leaves
 from proxy.dialects.tokens import count_words, twelfths, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FRAME = 3
 IMAGE_LOW = 85
@@ -52,6 +57,11 @@ _PART = frozenset(
         "prompt_cache_breakpoint", "refusal", "text", "type",
     }
 )  # fmt: skip
+# Who speaks in a turn, by what the wire calls it; all others are taken for users.
+_SPEAKERS = {
+    "system": "system", "developer": "system", "assistant": "assistant", "model": "assistant",
+    "tool": "tool", "function": "tool",
+}  # fmt: skip
 _MEDIA = frozenset({"audio_url", "image_embeds", "prompt_embeds", "video_url"})
 
 
@@ -61,11 +71,13 @@ class Prompt:
 
     lines:    all text in order, roles and digests of media included
     texts:    those of the lines that the stand-in counts
+    heard:    the texts by turns, each with its role; '' for what nobody says
     images:   how many images; media: tokens of all media
     """
 
     lines: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
+    heard: list[tuple[str, list[str]]] = field(default_factory=list)
     images: int = 0
     media: int = 0
     messages: int = 0
@@ -75,6 +87,30 @@ class Prompt:
         """Add text that is counted."""
         self.lines.append(text)
         self.texts.append(text)
+        if self.heard:
+            self.heard[-1][1].append(text)
+
+    def turn(self, speaker: str) -> None:
+        """Begin a turn: what is said from now on is of this role, '' for of nobody."""
+        role = _SPEAKERS.get(speaker, "user") if speaker else ""
+        self.heard.append((role, []))
+
+    @contextmanager
+    def aside(self, speaker: str) -> Iterator[None]:
+        """Say something as another role, within a turn that goes on afterwards."""
+        before = self.heard[-1] if self.heard else None
+        self.turn(speaker)
+        yield
+        if before is not None:
+            self.heard.append((before[0], []))
+
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """Return what was said by turns, those without text left out."""
+        return tuple(
+            (role, texts[0] if len(texts) == 1 else "\n".join(texts))
+            for role, texts in self.heard
+            if role and texts
+        )
 
     def show(self, feature: str, source: str, tokens: int) -> None:
         """Add an image, sound or file, named in the text by a digest."""
@@ -114,6 +150,7 @@ def read_prompt(asked: dict[str, object]) -> Prompt:
         if not isinstance(message, dict):
             raise wrong_type(f"messages[{index}]", "an object", message)
         _read_message(prompt, message, f"messages[{index}]")
+    prompt.turn("")
     _read_objects(prompt, asked)
     _read_prediction(prompt, asked.get("prediction"))
     return prompt
@@ -146,6 +183,7 @@ def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> Non
             raise RequestError(f"Missing required parameter: '{where}.role'.", param=where)
         raise wrong_type(f"{where}.role", "a string", role)
     prompt.lines.append(role)
+    prompt.turn(role)
     content = message.get("content")
     if isinstance(content, str):
         prompt.say(content)
@@ -156,10 +194,10 @@ def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> Non
     name = _text(message, "name", where)
     if name:
         prompt.lines.append(name)
-    for extra in ("refusal", "reasoning_content", "reasoning"):
-        text = _text(message, extra, where)
-        if text:
-            prompt.say(text)
+    refusal = _text(message, "refusal", where)
+    if refusal:
+        prompt.say(refusal)
+    _read_thoughts(prompt, message, where)
     calls = message.get("tool_calls")
     if calls is not None:
         _read_calls(prompt, calls, f"{where}.tool_calls")
@@ -167,6 +205,14 @@ def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> Non
     if legacy is not None:
         _read_call(prompt, {"function": legacy}, where)
     _read_unknown(prompt, message, _MESSAGE)
+
+
+def _read_thoughts(prompt: Prompt, message: dict[str, object], where: str) -> None:
+    thoughts = [_text(message, extra, where) for extra in ("reasoning_content", "reasoning")]
+    if any(thoughts):
+        with prompt.aside(""):
+            for text in filter(None, thoughts):
+                prompt.say(text)
 
 
 def _read_parts(prompt: Prompt, content: object, where: str) -> None:

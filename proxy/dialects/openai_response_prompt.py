@@ -65,18 +65,21 @@ def read_prompt(asked: dict[str, object]) -> tuple[Prompt, tuple[str, ...]]:
         prompt.features.add("previous_response")
     instructions = asked.get("instructions")
     if isinstance(instructions, str):
+        prompt.turn("system")
         prompt.say(instructions)
     elif instructions is not None:
         _read_items(prompt, instructions, "instructions", references)
     given = asked.get("input")
     if isinstance(given, str):
         prompt.lines.append("user")
+        prompt.turn("user")
         prompt.say(given)
         prompt.messages += 1
     elif given is not None:
         _read_items(prompt, given, "input", references)
     elif not previous:
         raise RequestError("Missing required parameter: 'input'.", param="input")
+    prompt.turn("")
     _say_leaves(prompt, {"": asked.get("previous_input_messages")})  # vLLM's
     _read_tools(prompt, asked.get("tools"))
     _read_format(prompt, asked.get("text"))
@@ -111,6 +114,7 @@ def _read_items(prompt: Prompt, items: object, where: str, references: list[str]
 def _read_item(prompt: Prompt, item: dict[str, object], kind: str, where: str) -> None:
     role = item.get("role")
     prompt.lines.append(role if isinstance(role, str) else kind)
+    prompt.turn(role if isinstance(role, str) else _speaker(kind))
     _seal(prompt, item.get("encrypted_content"))
     names = _ITEMS.get(kind)
     if names is not None:
@@ -127,6 +131,13 @@ def _read_item(prompt: Prompt, item: dict[str, object], kind: str, where: str) -
             _say_leaves(prompt, item)  # what a tool did may name files that are no content
         else:
             _read_other(prompt, item, where)
+
+
+def _speaker(kind: str) -> str:
+    """Return whose turn an item without a role is: '' for thoughts."""
+    if kind == "reasoning":
+        return ""
+    return "tool" if kind.endswith("_output") else "assistant"
 
 
 def _read_content(prompt: Prompt, content: object, where: str) -> None:

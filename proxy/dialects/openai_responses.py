@@ -30,6 +30,7 @@ from proxy.dialects.openai_response_stream import PlainPassage, ResponseStreamRe
 from proxy.dialects.passing import GOOD, OpaqueReader, is_stream
 from proxy.dialects.ratelimit_headers import headers
 from proxy.dialects.strict_json import parse_object
+from proxy.dialects.temperature import temperature_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,6 +98,8 @@ def read(body: bytes, rules_of: RulesOf, call: Call) -> tuple[RequestFacts, ...]
             stored=stored,
             user=string(asked, "safety_identifier") or string(asked, "user"),
             prompt=text,
+            turns=prompt.turns(),
+            temperature=temperature_of(asked),
         ),
     )
 

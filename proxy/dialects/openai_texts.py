@@ -27,6 +27,10 @@ class Texts:
         """Return the tokens of all of it: each text by the counter, each token as one."""
         return sum(count(text, counter) for text in self.texts) + self.tokens
 
+    def turns(self) -> tuple[tuple[str, str], ...]:
+        """Return each as a user's turn."""
+        return tuple(("user", line) for line in self.lines if line)
+
     def text(self) -> str:
         """Return all of it, in order."""
         return "\n".join(self.lines)

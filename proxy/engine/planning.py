@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from proxy.core.decision import Mode, OnStoreError, Reason
 from proxy.limits.buckets import Budget, Distinct, Exposure, Lease, Rate, Rolling
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from proxy.core.principal import Principal
     from proxy.limits.buckets import Bucket
     from proxy.policy.compiled import Capability, Limit, Model, Policy, PolicySet, Rung
-    from proxy.watch.features import Features
 
 TOKENS_PER_PRICE = 1_000_000
 MOST_SUBJECTS = 8192  # whose keys a policy remembers
@@ -52,6 +51,24 @@ class Plan:
     refused: tuple[Reason, ...] = ()
     watched: tuple[Reason, ...] = ()
     ladders: tuple[tuple[str, tuple[Rung, ...]], ...] = ()
+
+
+class Asked(Protocol):
+    """What a plan needs of the features of a prompt (`watch.features.Features` has it).
+
+    template: 64-bit fingerprint of the frame that the prompt fills
+    topic:    number of the cell of near texts that it falls into
+    """
+
+    @property
+    def template(self) -> int:
+        """The frame."""
+        ...
+
+    @property
+    def topic(self) -> int:
+        """The cell."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +105,7 @@ def plan(
     *,
     context: Context,
     lease_id: str,
-    features: Features | None = None,
+    features: Asked | None = None,
 ) -> Plan:
     """Return what this request would take from each bucket that speaks of it.
 
@@ -205,7 +222,7 @@ def _token(
             return ""
 
 
-def _feature(unit: Unit, features: Features) -> str:
+def _feature(unit: Unit, features: Asked) -> str:
     """Return the 16 hex digits by which a template or a topic is counted."""
     number = features.template if unit is Unit.DISTINCT_TEMPLATES else features.topic
     return f"{spread(number):016x}"

@@ -55,6 +55,26 @@ def standing_key(env: str, account: str) -> tuple[str, str]:
     return tag, f"{VERSION}:{env}:{{{tag}}}:standing"
 
 
+@lru_cache(maxsize=65_536)
+def profile_key(env: str, account: str) -> str:
+    """Return the key of an account's profile.
+
+    >>> profile_key("default", "acme")
+    'weir1:default:{account:4:acme}:profile'
+    """
+    return f"{VERSION}:{env}:{{account:{_part(account)}}}:profile"
+
+
+def due_keys(env: str, shard: int) -> tuple[str, str]:
+    """Return the keys of the accounts that are due, and of those that are claimed; one tag.
+
+    >>> due_keys("default", 3)
+    ('weir1:default:{watch:3}:due', 'weir1:default:{watch:3}:claimed')
+    """
+    tag = f"{VERSION}:{env}:{{watch:{shard}}}"
+    return f"{tag}:due", f"{tag}:claimed"
+
+
 def object_key(env: str, identity: str) -> str:
     """Return the key of a stored object's claim; each object has a tag of its own.
 

@@ -1,8 +1,7 @@
-"""What the files say of answers in proportion: capabilities, shapes, `otherwise`, the ladder."""
+"""What the files say of answers in proportion: capabilities, shapes, `otherwise`."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Literal, Self
@@ -10,16 +9,13 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
 from proxy.core.facts import FEATURES
-from proxy.core.quantities import UNITS, format_duration, parse_duration
 from proxy.core.standing import Level
 from proxy.policy.sentences import shown
-from proxy.policy.words import Amount, Globs, Name, Section, WhenText, listed, written
+from proxy.policy.words import Amount, Globs, Name, Section, WhenText, lasting, listed
 
 ANY = "any"
-CODE = re.compile(r"[a-z0-9_.]{1,64}")
-# What a limit may raise an account to, and for how long.
+# What a limit may raise an account to.
 RAISED = (Level.WATCH, Level.GUARDED, Level.RESTRICTED)
-SHORTEST, LONGEST = UNITS["m"], 30 * UNITS["d"]
 
 Strippable = Literal["logprobs", "logit_bias", "prompt_logprobs", "seed", "echo"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -35,13 +31,6 @@ def feature(text: str) -> str:
     nearest = get_close_matches(text, FEATURES, n=1)
     would_do = f"did you mean {nearest[0]!r}?" if nearest else ", ".join(sorted(FEATURES))
     raise ValueError(f"{shown(text)} is no feature ({would_do})")
-
-
-def code(text: str) -> str:
-    """Let through a code for clients."""
-    if CODE.fullmatch(text) is None:
-        raise ValueError(f"{shown(text)} is no code (a-z, 0-9, '_' and '.', 64 at most)")
-    return text
 
 
 def combination(text: str) -> str:
@@ -124,15 +113,10 @@ def _level(value: object) -> Level:
 
 def _lasts(value: object) -> int:
     """Return the microseconds that a level holds; ValueError says what would do."""
-    text = str(written(value))
     try:
-        found = parse_duration(text)
-    except ValueError:
-        raise ValueError(f"for: cannot read {shown(text)} (30m, 72h, 7d)") from None
-    if not SHORTEST <= found <= LONGEST:
-        bounds = f"{format_duration(SHORTEST)} to {format_duration(LONGEST)}"
-        raise ValueError(f"for: {text} is out of bounds ({bounds})")
-    return found
+        return lasting(value)
+    except ValueError as error:
+        raise ValueError(f"for: {error}") from None
 
 
 Features = Annotated[
@@ -272,25 +256,4 @@ class ShapeText(Section):
         """Refuse a shape that changes nothing."""
         if all(getattr(self, name) is None for name in type(self).model_fields):
             raise ValueError("changes nothing (strip: [logprobs], clamp: {n: 1})")
-        return self
-
-
-class RungText(Section):
-    """What a level of standing does to an account."""
-
-    level: Literal["watch", "guarded", "restricted", "contained"]
-    shape: Name | None = None
-    refuse: Annotated[str, AfterValidator(code)] | None = Field(
-        None, description="the code that the client is told: account_under_review"
-    )
-
-    @model_validator(mode="after")
-    def one_thing(self) -> Self:
-        """Refuse a rung that is neither, or both, and one out of proportion."""
-        if (self.shape is None) == (self.refuse is None):
-            raise ValueError("is either shape or refuse (shape: guarded)")
-        if self.refuse is not None and self.level in {"watch", "guarded"}:
-            raise ValueError(f"{self.level} does not refuse, only restricted and contained do")
-        if self.level == "contained" and self.refuse is None:
-            raise ValueError("contained refuses (refuse: account_under_review)")
         return self

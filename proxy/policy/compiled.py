@@ -11,7 +11,7 @@ from proxy.core.shape import NO_SHAPE, Shape
 from proxy.core.standing import Level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from proxy.core.decision import OnStoreError
     from proxy.core.facts import RequestFacts
@@ -31,6 +31,12 @@ class Unit(StrEnum):
     DISTINCT_PROMPTS = "distinct prompts"
     DISTINCT_MODELS = "distinct models"
     DISTINCT_ADDRESSES = "distinct addresses"
+    DISTINCT_TEMPLATES = "distinct templates"
+    DISTINCT_TOPICS = "distinct topics"
+
+
+# What is counted by the features of a prompt, and not by its facts alone.
+BY_FEATURES = frozenset({Unit.DISTINCT_TEMPLATES, Unit.DISTINCT_TOPICS})
 
 
 class Scope(StrEnum):
@@ -108,11 +114,35 @@ class Capability:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """What a level of standing does: a shape, or a refusal with a code for the client."""
+    """What a level of standing does: a shape, or a refusal with a code for the client.
+
+    at:       evidence from which it is reached, nats above 0; None where evidence does not set it
+    families: how many kinds of evidence must speak, 1 to 4; 0 without `at`
+    lasts:    how long it holds once it is reached, microseconds; 0 where only people set it
+    by:       what sets it: 'evidence', 'invariant', 'person', in this order
+    """
 
     level: Level
     shape: Shape = NO_SHAPE
     refuse: str = ""
+    at: float | None = None
+    families: int = 0
+    lasts: int = 0
+    by: tuple[str, ...] = ("person",)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSetting:
+    """How a detector is tuned.
+
+    half_life: of its family's profile, microseconds; None where nothing is said
+    cap:       the most nats that it may say, above 0; None where nothing is said
+    off:       it says nothing
+    """
+
+    half_life: int | None = None
+    cap: float | None = None
+    off: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +151,8 @@ class Policy:
 
     applies: (principal, facts, peer address) -> whether the policy speaks of this request
     ladder:  rungs from low to high; an account stands on the highest that its level reaches
+    detectors: settings by detector, of those that the file names
+    foreign: what happens to foreign sealed reasoning: 'pass', 'drop', 'refuse', '' for nothing said
     by:      all that its limits count by, in the order of `Scope`
     keys:    the engine's memory of the tags and keys of its limits' buckets, by environment and
              subjects; what is in it is what would be computed, so the policy stays the same
@@ -133,6 +165,8 @@ class Policy:
     source: str = ""
     capabilities: tuple[Capability, ...] = ()
     ladder: tuple[Rung, ...] = ()
+    detectors: Mapping[str, DetectorSetting] = field(default_factory=dict, hash=False)
+    foreign: str = ""
     by: tuple[Scope, ...] = field(init=False, repr=False, compare=False)
     keys: dict[tuple[str, ...], tuple[tuple[str, str], ...]] = field(
         default_factory=dict, init=False, repr=False, compare=False
@@ -145,10 +179,20 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class PolicySet:
-    """A directory of policies with one digest (16 hex digits of the sha-256 of its contents)."""
+    """A directory of policies with one digest (16 hex digits of the sha-256 of its contents).
+
+    half_lives:     microseconds by family of detectors, of those that the files name
+    reads_features: a limit counts what only the features of a prompt tell
+    """
 
     policies: tuple[Policy, ...]
     digest: str
+    half_lives: Mapping[str, int] = field(default_factory=dict, hash=False)
+    reads_features: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        counted = {limit.unit for policy in self.policies for limit in policy.limits}
+        object.__setattr__(self, "reads_features", not BY_FEATURES.isdisjoint(counted))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from proxy.core.errors import PolicyError
 from proxy.document import Document, document, dotted
 from proxy.policy import schema
 from proxy.policy.compiled import PolicySet
+from proxy.policy.detecting import at_odds, by_family
 from proxy.policy.files import Mistake, digest, files, mistake, parse
 from proxy.policy.models import Models, model_of
 from proxy.policy.rules import Author, blame_parts, policy_of
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from proxy.document import Steps
     from proxy.policy.compiled import Model, Policy
+    from proxy.policy.detecting import HalfLife
 
 MODELS = ("models.yaml", "models.yml")
 CASES = "tests"
@@ -41,6 +43,7 @@ class Reading:
 
     where:  the file of each policy
     priced: where limits in dollars stand; they need prices
+    half_lives: what is said of half-lives, and where; the files of a set must agree
     """
 
     policies: list[Policy] = field(default_factory=list)
@@ -48,6 +51,7 @@ class Reading:
     mistakes: list[Mistake] = field(default_factory=list)
     where: dict[str, str] = field(default_factory=dict)
     priced: list[tuple[str, Document, Steps]] = field(default_factory=list)
+    half_lives: list[tuple[HalfLife, Document, Steps]] = field(default_factory=list)
 
 
 def load(directory: Path) -> Loaded:
@@ -58,7 +62,8 @@ def load(directory: Path) -> Loaded:
     reading, state = _settled(directory)
     if reading.mistakes:
         raise PolicyError("\n".join(str(each) for each in reading.mistakes))
-    return Loaded(PolicySet(tuple(reading.policies), state), Models(reading.models))
+    half_lives = by_family(said for said, *_ in reading.half_lives)
+    return Loaded(PolicySet(tuple(reading.policies), state, half_lives), Models(reading.models))
 
 
 def check(paths: Sequence[Path]) -> list[Mistake]:
@@ -121,6 +126,7 @@ def _read(directory: Path) -> Reading:
         else:
             _take_policy(name, found, reading)
     _price(reading)
+    _agree(reading)
     if not reading.policies and not reading.mistakes:
         told = "holds no policy, so nothing would be limited (free.yaml with limits would do)"
         reading.mistakes.append(Mistake(str(directory), 0, 0, "", told))
@@ -154,14 +160,28 @@ def _take_policy(name: str, found: Document, reading: Reading) -> None:
     author = Author(name, found, reading.mistakes)
     if text is None:
         blame_parts(author)
-        reading.priced += [(name, found, steps) for steps in author.priced]
+        _take_parts(author, reading)
         return
     if text.policy in reading.where:
         told = f"{text.policy!r} is the policy of {reading.where[text.policy]} already"
         reading.mistakes.append(mistake(name, found.place(("policy",)), ("policy",), told))
     reading.where.setdefault(text.policy, name)
     reading.policies.append(policy_of(author, text))
+    _take_parts(author, reading)
+
+
+def _take_parts(author: Author, reading: Reading) -> None:
+    """Add what is looked at when all files have been read."""
+    name, found = author.name, author.found
     reading.priced += [(name, found, steps) for steps in author.priced]
+    reading.half_lives += [(said, found, steps) for said, steps in author.half_lives]
+
+
+def _agree(reading: Reading) -> None:
+    """Demand one half-life of all detectors of a family: their sums are kept together."""
+    for index, told in at_odds(said for said, *_ in reading.half_lives):
+        said, found, steps = reading.half_lives[index]
+        reading.mistakes.append(mistake(said.file, found.place(steps), steps, told))
 
 
 def _price(reading: Reading) -> None:

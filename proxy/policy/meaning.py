@@ -20,8 +20,8 @@ from proxy.limits.buckets import (
     Rolling,
     Window,
 )
-from proxy.policy.compiled import Limit, Otherwise, Scope, Unit
-from proxy.policy.sentences import LATER, shown
+from proxy.policy.compiled import BY_FEATURES, Limit, Otherwise, Scope, Unit
+from proxy.policy.sentences import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,8 @@ WINDOWS = {window.value: window for window in Window}
 # The length of a calendar window, for those that always have the same.
 LENGTHS = {Window.HOUR: HOUR, Window.DAY: DAY, Window.WEEK: 7 * DAY}
 VALUE_OF = {Unit.DISTINCT_MODELS: "model", Unit.DISTINCT_ADDRESSES: "ip"}
-DISTINCT = frozenset({Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES})
+DISTINCT = BY_FEATURES | {Unit.DISTINCT_PROMPTS, Unit.DISTINCT_MODELS, Unit.DISTINCT_ADDRESSES}
+TOPICS = 4096  # there are no more of them
 
 SHORTEST, LONGEST = 1_000, 400 * DAY
 SHORTEST_HOLD, HOLD = 30 * TIMES["s"], 60 * TIMES["s"]
@@ -104,8 +105,6 @@ def _amount(text: str) -> tuple[int, Unit]:
     words = " ".join(found[2].split())
     unit = UNITS.get(words)
     if unit is None:
-        if words.rpartition(" ")[2] in LATER:
-            raise Blame("allow", f"{words!r} is not known in this version ({', '.join(UNITS)})")
         raise Blame("allow", f"cannot count {shown(words)} ({', '.join(UNITS)})")
     try:
         number = parse_usd(found[1]) if unit is Unit.USD else parse_count(found[1])
@@ -117,6 +116,8 @@ def _amount(text: str) -> tuple[int, Unit]:
     if number > most:
         told = f"{most // TIMES['s']:,} usd" if unit is Unit.USD else f"{most:,} {unit.value}"
         raise Blame("allow", f"must be at most {told}")
+    if unit is Unit.DISTINCT_TOPICS and number >= TOPICS:
+        raise Blame("allow", f"there are but {TOPICS:,} topics (400 distinct topics)")
     return number, unit
 
 

@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import ValidationError
 
 from proxy.core.decision import Mode
-from proxy.core.standing import Level
 from proxy.policy import schema
-from proxy.policy.answers import ANY, RungText, ShapeText
-from proxy.policy.compiled import Capability, Policy, Rung, Unit
+from proxy.policy.answers import ANY, ShapeText
+from proxy.policy.compiled import Capability, Policy, Unit
+from proxy.policy.detecting import DetectorText, HalfLife, beyond_accounts, settings_of
 from proxy.policy.files import Mistake, mistake
+from proxy.policy.ladders import RungText, falling, rung_of
 from proxy.policy.match import condition, speaks
 from proxy.policy.meaning import Blame, limit_of
 from proxy.policy.shapes import Shapes, shapes_of
+from proxy.watch.detectors import FAMILIES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.document import Document, Steps
     from proxy.policy.answers import CapabilityText
-    from proxy.policy.compiled import Limit
+    from proxy.policy.compiled import DetectorSetting, Limit, Rung
     from proxy.policy.schema import LimitText, PolicyText
     from proxy.policy.words import Section
 
@@ -32,7 +34,8 @@ MERE_FEATURES: frozenset[str] = frozenset()  # a part of what every request uses
 class Author:
     """Who is told the mistakes of a file, each at its place.
 
-    priced: where limits in dollars stand; they need prices
+    priced:     where limits in dollars stand; they need prices
+    half_lives: what is said of half-lives, and where
     """
 
     def __init__(self, name: str, found: Document, mistakes: list[Mistake]) -> None:
@@ -40,6 +43,7 @@ class Author:
         self.found = found
         self.mistakes = mistakes
         self.priced: list[Steps] = []
+        self.half_lives: list[tuple[HalfLife, Steps]] = []
 
     def blame(self, steps: Steps, told: str) -> None:
         """Note a mistake at a path."""
@@ -53,6 +57,7 @@ class Author:
 def policy_of(author: Author, text: PolicyText) -> Policy:
     """Return the policy that a file means; its mistakes are told."""
     shapes = _shapes(author, text.policy, text.shapes)
+    _judges(author, text)
     return Policy(
         name=text.policy,
         about=text.about,
@@ -61,6 +66,8 @@ def policy_of(author: Author, text: PolicyText) -> Policy:
         source=author.name,
         capabilities=tuple(capability_of(text.policy, each) for each in text.capabilities),
         ladder=_ladder(author, dict(enumerate(text.ladder)), shapes),
+        detectors=_detectors(author, text.detectors),
+        foreign="" if text.reasoning is None else text.reasoning.foreign,
     )
 
 
@@ -78,6 +85,13 @@ def blame_parts(author: Author) -> None:
     shapes = _shapes(author, "", good)
     _limits(author, "", _good_items(author, "limits", schema.LimitText), shapes)
     _ladder(author, _good_items(author, "ladder", RungText), shapes)
+    raw = author.found.values.get("detectors")
+    tuned = {
+        name: setting
+        for name, each in (raw.items() if isinstance(raw, dict) else ())
+        if name in FAMILIES and (setting := _good(DetectorText, each)) is not None
+    }
+    _detectors(author, tuned)
 
 
 def capability_of(policy: str, text: CapabilityText) -> Capability:
@@ -144,13 +158,37 @@ def _ladder(author: Author, texts: Mapping[int, RungText], shapes: Shapes) -> tu
             author.blame((*steps, "level"), told)
         lines.setdefault(text.level, author.line((*steps, "level")))
         if text.shape is None:
-            rungs.append(Rung(Level(text.level), refuse=text.refuse or ""))
+            rungs.append(rung_of(text))
             continue
         try:
-            rungs.append(Rung(Level(text.level), shapes.find(text.shape)))
+            rungs.append(rung_of(text, shapes.find(text.shape)))
         except ValueError as error:
             author.blame((*steps, "shape"), str(error))
+    for index, below, told in falling(texts):
+        where = author.line(("ladder", below, "at"))
+        author.blame(("ladder", index, "at"), f"{told} (line {where})")
     return tuple(sorted(rungs, key=lambda rung: rung.level.rank))
+
+
+def _detectors(author: Author, texts: Mapping[str, DetectorText]) -> dict[str, DetectorSetting]:
+    for name, text in texts.items():
+        if text.half_life is not None:
+            steps: Steps = ("detectors", name, "half_life")
+            said = HalfLife(name, text.half_life, author.name, author.line(steps))
+            author.half_lives.append((said, steps))
+    return settings_of(texts)
+
+
+def _judges(author: Author, text: PolicyText) -> None:
+    """Tell where a file judges accounts by what only a request has."""
+    told = beyond_accounts(text.when)
+    if not told:
+        return
+    for index, rung in enumerate(text.ladder):
+        if rung.at is not None or rung.for_ is not None:
+            author.blame(("ladder", index), told)
+    if text.detectors:
+        author.blame(("detectors",), told)
 
 
 def _good_items(author: Author, key: str, model: type[Text]) -> dict[int, Text]:

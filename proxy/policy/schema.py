@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from proxy.policy.answers import Answer, CapabilityText, OtherwiseText, RungText, ShapeText
+from proxy.policy.answers import Answer, CapabilityText, OtherwiseText, ShapeText
+from proxy.policy.detecting import (  # pydantic reads them while it runs
+    DetectorName,  # noqa: TC001
+    DetectorText,  # noqa: TC001
+    ReasoningText,  # noqa: TC001
+)
+from proxy.policy.ladders import RungText  # noqa: TC001
 from proxy.policy.words import LONGEST_TEXT, Amount, Name, Scopes, Section, WhenText
 
 if TYPE_CHECKING:
@@ -21,7 +27,7 @@ class LimitText(Section):
 
     limit: Name = Field(description="the limit's name, unique in its policy")
     allow: Amount = Field(description="'60 requests', '200_000 output_tokens', '25 usd',"
-                          " '8 concurrent', '400 distinct prompts'")  # fmt: skip
+                          " '8 concurrent', '400 distinct topics'")  # fmt: skip
     per: Amount | None = Field(None, description="30s, 1m, 6h, 30d, or hour, day, week, month")
     half_life: Amount | None = Field(None, description="instead of per: what was taken halves")
     burst: int | None = Field(None, gt=0, description="of a rate: how much at once")
@@ -54,15 +60,22 @@ class PolicyText(Section):
         default_factory=dict, min_length=1, description="named changes of requests and answers"
     )
     ladder: list[RungText] = Field(
-        default_factory=list, min_length=1, description="what a level of standing does"
+        default_factory=list,
+        min_length=1,
+        description="what a level of standing does, and from what evidence it is reached",
     )
+    detectors: dict[DetectorName, DetectorText] = Field(
+        default_factory=dict, min_length=1, description="how detectors are tuned"
+    )
+    reasoning: ReasoningText | None = Field(None, description="what happens to sealed reasoning")
 
     @model_validator(mode="after")
     def rules_something(self) -> Self:
         """Refuse a policy that does nothing to anybody."""
-        if not (self.limits or self.capabilities or self.ladder):
+        rules = (self.limits, self.capabilities, self.ladder, self.detectors, self.reasoning)
+        if not any(rules):
             raise ValueError(
-                "rules nothing (limits, capabilities or ladder:"
+                "rules nothing (limits, capabilities, ladder, detectors or reasoning:"
                 " limits: [{limit: requests, allow: 60 requests, per: 1m}])"
             )
         return self

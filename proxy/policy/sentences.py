@@ -12,11 +12,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 # Words of versions to come: their readers should learn that, and not look for a slip of the pen.
-LATER = frozenset({
-    "canary", "cluster", "detectors", "templates", "topics",
-})  # fmt: skip
-# Of a ladder: evidence sets levels in a version to come. Elsewhere some of these are known words.
-LATER_IN_LADDER = frozenset({"at", "by", "families", "for"})
+LATER = frozenset({"canary", "cluster"})
 
 # pydantic's kinds of error, in our words; {} are taken from the error's context.
 SENTENCES: Mapping[str, str] = MappingProxyType({
@@ -47,6 +43,7 @@ EXAMPLES: Mapping[str, str] = MappingProxyType({
     "allow": "allow: 60 requests",
     "output_tokens": "output_tokens: 256",
     "level": "level: guarded",
+    "foreign": "foreign: drop",
     "models": "models: [{model: gpt-*}]",
     "model": "model: gpt-*",
     "cases": "cases: [{case: …, expect: {effect: allow}}]",
@@ -65,8 +62,7 @@ def sentence(error: ErrorDetails, names: list[str]) -> str:
     """
     kind, where = error["type"], error["loc"][-1] if error["loc"] else ""
     if kind == "extra_forbidden":
-        coming = LATER | LATER_IN_LADDER if error["loc"][0] == "ladder" else LATER
-        return unknown(str(where), names, coming)
+        return unknown(str(where), names)
     if kind == "missing":
         example = EXAMPLES.get(str(where))
         return f"is missing ({example})" if example else "is missing"
@@ -89,17 +85,15 @@ def later_word(value: object) -> str:
     return value if isinstance(value, str) and value in LATER else ""
 
 
-def unknown(key: str, names: list[str], coming: frozenset[str] = LATER) -> str:
+def unknown(key: str, names: list[str]) -> str:
     """Return what to say about a key that nobody reads.
-
-    coming: words of versions to come where the key stands
 
     >>> unknown("brust", ["limit", "burst"])
     "is unknown (did you mean 'burst'?)"
-    >>> unknown("detectors", ["limit", "burst"])
+    >>> unknown("canary", ["limit", "burst"])
     'is not known in this version'
     """
-    if key in coming:
+    if key in LATER:
         return "is not known in this version"
     nearest = get_close_matches(key, names, n=1)
     if nearest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self
 
@@ -15,7 +16,13 @@ from pydantic import (
     model_validator,
 )
 
+from proxy.core.quantities import UNITS, format_duration, parse_duration
+from proxy.policy.sentences import shown
+
 LONGEST_TEXT = 256
+CODE = re.compile(r"[a-z0-9_.]{1,64}")
+# How long a level holds that is not a person's.
+SHORTEST, LONGEST = UNITS["m"], 30 * UNITS["d"]
 
 Name = Annotated[
     str,
@@ -31,6 +38,28 @@ def listed(value: object) -> object:
 def written(value: object) -> object:
     """Take a bare number for its text, so that it is judged as an amount and not as a type."""
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def code(text: str) -> str:
+    """Let through a code for clients."""
+    if CODE.fullmatch(text) is None:
+        raise ValueError(f"{shown(text)} is no code (a-z, 0-9, '_' and '.', 64 at most)")
+    return text
+
+
+def lasting(
+    value: object, shortest: int = SHORTEST, longest: int = LONGEST, examples: str = "30m, 72h, 7d"
+) -> int:
+    """Return the microseconds of a length of time within bounds; ValueError says what would do."""
+    text = str(written(value))
+    try:
+        found = parse_duration(text)
+    except ValueError:
+        raise ValueError(f"cannot read {shown(text)} ({examples})") from None
+    if not shortest <= found <= longest:
+        bounds = f"{format_duration(shortest)} to {format_duration(longest)}"
+        raise ValueError(f"{text} is out of bounds ({bounds})")
+    return found
 
 
 def network(text: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from proxy.core.sealing import ANCHOR
 from proxy.core.shape import NO_SHAPE, Shape
 from proxy.core.stored import Claim
 
@@ -17,11 +18,12 @@ SEVERAL = {"names": tuple, "strip": frozenset}
 
 def claim_bytes(claim: Claim) -> bytes:
     """Return what stores keep of a claim."""
-    line = orjson.dumps({
-        "account": claim.account,
-        "model": claim.model,
-        "shape": _told(claim.shape),
-    })  # fmt: skip
+    told: dict[str, object] = {
+        "account": claim.account, "model": claim.model, "shape": _told(claim.shape),
+    }  # fmt: skip
+    if claim.anchor:
+        told["anchor"] = claim.anchor.hex()
+    line = orjson.dumps(told)
     return line + b"\n" + claim.reservation
 
 
@@ -32,9 +34,12 @@ def claim_of(kept: bytes) -> Claim:
     1
     """
     line, _, reservation = kept.partition(b"\n")
-    match orjson.loads(line):
+    match told := orjson.loads(line):
         case {"account": str(account), "model": str(model), "shape": dict(shape)}:
-            return Claim(account, model, _shape_of(shape), reservation)
+            anchor = bytes.fromhex(str(told.get("anchor", "")))
+            if len(anchor) not in {0, ANCHOR}:
+                raise ValueError("no anchor")
+            return Claim(account, model, _shape_of(shape), reservation, anchor)
     raise ValueError("no claim")
 
 

@@ -43,6 +43,11 @@ class Client:
         except FAILURES as error:
             raise StoreUnavailableError(sentence(error)) from None
 
+    @property
+    def raw(self) -> Redis | RedisCluster:
+        """The client itself, for who must know what it talks to."""
+        return self._client
+
     async def run(self, script: Script, keys: list[str], *args: str | bytes | int) -> bytes:
         """Return what a script answers, which must be a string. StoreUnavailableError."""
         async with self.turn() as client:

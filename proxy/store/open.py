@@ -18,6 +18,7 @@ from proxy.store.client import Client
 from proxy.store.cluster import ClusterStore
 from proxy.store.memory import MemoryStore
 from proxy.store.objects import MemoryObjects, RedisObjects
+from proxy.store.profiles import MemoryProfiles, RedisProfiles
 from proxy.store.redis import RedisStore
 from proxy.store.standings import MemoryStandings, RedisStandings
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio.connection import AbstractConnection
 
-    from proxy.ports import CounterStore, Objects, Standings
+    from proxy.ports import CounterStore, Objects, Profiles, Standings
 
 CONNECT_SECONDS = 1.0
 PATIENCE = 3.0
@@ -91,6 +92,30 @@ def open_objects(url: str, env: str, deadline_us: int) -> Objects:
     if client is None:
         return MemoryObjects()
     return RedisObjects(Client(client, deadline_us / 1_000_000), env)
+
+
+def open_profiles(url: str, env: str, pepper: bytes, *, keep: int) -> Profiles:
+    """Return the profiles beside the counters that a URL names, sealed under a pepper.
+
+    keep: microseconds that a profile is kept after its last change
+    SettingsError for a URL that names none, and for memory: nobody else can reach a process's own.
+    """
+    client = open_client(url, timeout=None)
+    if client is None:
+        raise SettingsError(
+            "store: memory keeps profiles within the process that serves, where no command"
+            " reaches them (store: embedded, or a server, would do)"
+        )
+    return RedisProfiles(Client(client, PATIENCE), env, pepper, keep)
+
+
+def profiles_beside(
+    store: CounterStore, url: str, env: str, pepper: bytes, *, keep: int
+) -> Profiles:
+    """Return the profiles beside counters that were opened from a URL, for those who serve."""
+    if isinstance(store, MemoryStore):
+        return MemoryProfiles()
+    return open_profiles(url, env, pepper, keep=keep)
 
 
 def open_client(

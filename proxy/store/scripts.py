@@ -42,6 +42,8 @@ SETTLE = script("common", "settle")
 STANDING = script("standing")
 LIFT = script("lift")
 TAKE = script("take")
+PROFILE = script("profile")
+DUE = script("due")
 
 
 class ClockError(StoreUnavailableError):

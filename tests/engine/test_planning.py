@@ -1,9 +1,8 @@
 """Which rules speak of a request."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
-import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -20,7 +19,6 @@ from proxy.limits.keys import bucket_key
 from proxy.policy.answers import CapabilityText
 from proxy.policy.compiled import BY_FEATURES, Limit, Model, Policy, PolicySet, Scope, Unit
 from proxy.policy.rules import capability_of
-from proxy.watch.features import Features
 
 TEN = Rate(10, 60_000_000, 10)
 CONTEXT = Context("test", lambda text: f"{len(text):016x}")
@@ -136,20 +134,22 @@ def asked(limit, planned, unit, features=None, facts=FACTS):
     return charge.token
 
 
-def features(template=0, topic=0):
-    return Features(prompt=1, template=template, topic=topic, near=2, vector=np.zeros(0))
+@dataclass
+class Asked:
+    template: int = 0
+    topic: int = 0
 
 
 @pytest.mark.parametrize("unit", sorted(BY_FEATURES))
 def test_what_is_counted_by_features_is_told_by_them_alone(limit, planned, unit):
     word = unit.value.removeprefix("distinct ").removesuffix("s")
-    tokens = {asked(limit, planned, unit, features(**{word: number})) for number in range(50)}
+    tokens = {asked(limit, planned, unit, Asked(**{word: number})) for number in range(50)}
     assert len(tokens) == 50
     assert all(len(token) == 16 and int(token, 16) >= 0 for token in tokens)
     (other,) = {"template", "topic"} - {word}
     same = {
         asked(
-            limit, planned, unit, features(**{word: 7, other: number}), replace(FACTS, prompt="x" * number)
+            limit, planned, unit, Asked(**{word: 7, other: number}), replace(FACTS, prompt="x" * number)
         )
         for number in range(50)
     }  # fmt: skip
@@ -164,7 +164,7 @@ def test_facts_without_text_are_counted_by_their_prompts(limit, planned, unit):
 
 
 def test_prompts_are_counted_as_before_where_features_are_known(limit, planned):
-    told = asked(limit, planned, Unit.DISTINCT_PROMPTS, features(3, 4))
+    told = asked(limit, planned, Unit.DISTINCT_PROMPTS, Asked(3, 4))
     assert told == CONTEXT.fingerprint(FACTS.prompt)
 
 

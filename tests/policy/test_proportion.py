@@ -8,8 +8,9 @@ from proxy.core.decision import Mode
 from proxy.core.errors import PolicyError
 from proxy.core.shape import EFFORTS, NO_SHAPE, STRIPPABLE, Shape
 from proxy.core.standing import Level
-from proxy.policy.answers import Effort, Reasoning, RungText, Strippable
+from proxy.policy.answers import Effort, Reasoning, Strippable
 from proxy.policy.compiled import Otherwise
+from proxy.policy.ladders import RungText
 from proxy.policy.loader import load
 
 HEAD = "policy: p\nlimits:\n  - {limit: r, allow: 6 requests, per: 1m, otherwise: {shape: s}}\nshapes:\n"

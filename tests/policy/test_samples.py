@@ -71,13 +71,14 @@ def test_the_pieces_of_the_manual_are_read_as_they_stand(tmp_path):
         piece.partition(":")[0]: piece
         for part in manual.split("\n## ")[1:]
         for piece in re.findall(
-            r"```yaml\n((?:capabilities|shapes|ladder):\n.*?)```", part, re.DOTALL
+            r"```yaml\n((?:capabilities|shapes|ladder|detectors|reasoning):.*?)```", part, re.DOTALL
         )
     }
-    assert set(pieces) == {"capabilities", "shapes", "ladder"}
+    assert set(pieces) == {"capabilities", "shapes", "ladder", "detectors", "reasoning"}
     (tmp_path / "p.yaml").write_text("policy: p\n" + "".join(pieces.values()))
     (policy,) = load(tmp_path).policies.policies
-    assert (len(policy.capabilities), len(policy.ladder)) == (3, 3)
+    assert (len(policy.capabilities), len(policy.ladder), policy.foreign) == (3, 4, "drop")
+    assert set(policy.detectors) == {"template_concentration", "known_sets", "steadiness"}
 
 
 def test_the_example_of_the_manual_is_told_truly(tmp_path):
