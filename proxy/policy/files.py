@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Text = TypeVar("Text", bound=BaseModel)
 
 KEY = "[key]"
+CALIBRATION = "calibration.json"  # beside the policies, as `weir calibrate` writes it
 SUFFIXES = frozenset({".yaml", ".yml"})
 
 
@@ -56,13 +57,19 @@ def files(directory: Path) -> list[Path]:
     )
 
 
+def all_files(directory: Path) -> list[Path]:
+    """Return all that a policy set is made of: its YAML files, and its calibration; OSError."""
+    calibration = directory / CALIBRATION
+    return [*files(directory), *([calibration] if calibration.exists() else [])]
+
+
 def digest(directory: Path) -> str:
     """Return 16 hex digits over the names and contents of a directory's files; OSError.
 
     Of a file that is too large to be read only the beginning counts.
     """
     hashed = hashlib.sha256()
-    for path in files(directory):
+    for path in all_files(directory):
         with path.open("rb") as stream:
             content = stream.read(LARGEST + 1)
         name = path.name.encode("utf-8", "surrogateescape")

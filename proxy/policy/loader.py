@@ -12,9 +12,10 @@ from proxy.document import Document, document, dotted
 from proxy.policy import schema
 from proxy.policy.compiled import PolicySet
 from proxy.policy.detecting import at_odds, by_family
-from proxy.policy.files import Mistake, digest, files, mistake, parse
+from proxy.policy.files import CALIBRATION, Mistake, digest, files, mistake, parse
 from proxy.policy.models import Models, model_of
 from proxy.policy.rules import Author, blame_parts, policy_of
+from proxy.watch.calibration import Calibration, calibration_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,14 @@ ATTEMPTS, PAUSE_SECONDS = 5, 0.02
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A good directory: the policies and the models in it."""
+    """A good directory: the policies, the models and the calibration in it.
+
+    calibration: an empty one where there is no file of it: then only invariants are evidence
+    """
 
     policies: PolicySet
     models: Models
+    calibration: Calibration = Calibration()
 
 
 @dataclass(slots=True)
@@ -48,6 +53,7 @@ class Reading:
 
     policies: list[Policy] = field(default_factory=list)
     models: list[Model] = field(default_factory=list)
+    calibration: Calibration = field(default_factory=Calibration)
     mistakes: list[Mistake] = field(default_factory=list)
     where: dict[str, str] = field(default_factory=dict)
     priced: list[tuple[str, Document, Steps]] = field(default_factory=list)
@@ -63,7 +69,8 @@ def load(directory: Path) -> Loaded:
     if reading.mistakes:
         raise PolicyError("\n".join(str(each) for each in reading.mistakes))
     half_lives = by_family(said for said, *_ in reading.half_lives)
-    return Loaded(PolicySet(tuple(reading.policies), state, half_lives), Models(reading.models))
+    policies = PolicySet(tuple(reading.policies), state, half_lives)
+    return Loaded(policies, Models(reading.models), reading.calibration)
 
 
 def check(paths: Sequence[Path]) -> list[Mistake]:
@@ -125,6 +132,7 @@ def _read(directory: Path) -> Reading:
             _take_models(name, found, reading)
         else:
             _take_policy(name, found, reading)
+    _take_calibration(directory / CALIBRATION, reading)
     _price(reading)
     _agree(reading)
     if not reading.policies and not reading.mistakes:
@@ -152,6 +160,15 @@ def _take_models(name: str, found: Document, reading: Reading) -> None:
             reading.mistakes.append(mistake(name, found.place(steps), steps, told))
         patterns.add(each.model)
     reading.models = [model_of(each) for each in text.models]
+
+
+def _take_calibration(path: Path, reading: Reading) -> None:
+    if not path.exists():
+        return
+    try:
+        reading.calibration = calibration_of(path.read_bytes())
+    except ValueError as error:
+        reading.mistakes.append(Mistake(str(path), 0, 0, "", str(error)))
 
 
 def _take_policy(name: str, found: Document, reading: Reading) -> None:

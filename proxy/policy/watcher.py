@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from proxy.core.errors import PolicyError
-from proxy.policy.files import digest, files
+from proxy.policy.files import all_files, digest
 from proxy.policy.loader import load
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def signature_of(directory: Path) -> tuple[object, ...]:
     try:
         return tuple(
             (path.name, found.st_ino, found.st_mtime_ns, found.st_ctime_ns, found.st_size)
-            for path in files(directory)
+            for path in all_files(directory)
             for found in [path.stat()]
         )
     except OSError as error:

@@ -25,6 +25,7 @@ from proxy.replay.answers import Guess, Outcome, changes_of, recorded, shaped
 from proxy.replay.fingerprints import Fingerprints
 from proxy.replay.played import Played
 from proxy.replay.stored import Release, Stored, reads
+from proxy.replay.watching import Watching, watching_for
 from proxy.store.memory import MemoryStore
 from proxy.store.standings import MemoryStandings
 
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from proxy.limits.charges import Settlement
     from proxy.policy.loader import Loaded
     from proxy.replay.played import Listener
-    from proxy.replay.watching import Watching
     from proxy.traffic.entry import Entry
 
 ENV = "replay"
@@ -49,14 +49,14 @@ class Player:
 
     rules:     policies and models
     listeners: told of each request, twice
-    watching:  observes and assesses accounts, and so raises them; None where nobody does
+    watching:  observes and assesses accounts, and so raises them; None for what the rules say
     """
 
     def __init__(
         self, rules: Loaded, listeners: Sequence[Listener] = (), watching: Watching | None = None
     ) -> None:
         self.rules = rules
-        self._watching = watching
+        self._watching = watching_for(rules) if watching is None else watching
         self.store = MemoryStore()
         self._standings = MemoryStandings(self.store, ENV)
         self._listeners = listeners

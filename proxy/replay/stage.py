@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from proxy import engine
 from proxy.core.decision import Effect
 from proxy.core.facts import RequestFacts
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from proxy.core.shape import Shape
     from proxy.policy.loader import Loaded
     from proxy.replay.script import CaseText, GivenText, StepText
-    from proxy.watch.features import Features
 
 # A Wednesday, in the middle of its day and month: no calendar window turns by accident.
 MORNING = 1_768_392_000_000_000  # 2026-01-14T12:00:00Z
@@ -39,7 +36,14 @@ def fingerprint(text: str) -> str:
 
 ENV = "cases"
 CONTEXT = engine.Context(ENV, fingerprint)
-NO_VECTOR = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """What a prompt is about, for `engine.plan`: its template and topic, 64 bits each."""
+
+    template: int
+    topic: int
 
 
 @dataclass(slots=True)
@@ -72,7 +76,7 @@ class Stage:
             self.rules.models.find(facts.model),
             context=CONTEXT,
             lease_id=str(self.asked),
-            features=features(given) if self.rules.policies.reads_features else None,
+            features=worded(given) if self.rules.policies.reads_features else None,
         )
         if plan.refused:
             nothing = replace(plan, limits=(), charges=())
@@ -252,18 +256,18 @@ def request(given: dict[str, object], rules: Loaded) -> tuple[Principal, Request
     return principal, facts, str(given.get("ip", "203.0.113.9"))
 
 
-def features(given: dict[str, object]) -> Features:
-    """Return the features that are given by words: which template, and which topic.
+def worded(given: dict[str, object]) -> Worded:
+    """Return what a prompt is about, as it is given by words.
 
     One template and one topic where nothing is said, whatever the prompts: a case that is about
     other things should not meet them.
     """
-    from proxy.watch.features import Features  # noqa: PLC0415
+    return Worded(*(numbered(str(given.get(word, word))) for word in ("template", "topic")))
 
-    template, topic = (
-        int(fingerprint(str(given.get(name, name))), 16) for name in ("template", "topic")
-    )
-    return Features(prompt=0, template=template, topic=topic, near=0, vector=NO_VECTOR)
+
+def numbered(word: str) -> int:
+    """Return 64 bits for a word."""
+    return int(fingerprint(word), 16)
 
 
 def knobs(given: dict[str, object]) -> frozenset[str]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from proxy.core.standing import Standing
     from proxy.engine import Assessment
     from proxy.policy.compiled import PolicySet
+    from proxy.policy.loader import Loaded
     from proxy.replay.played import Played
     from proxy.watch.calibration import Calibration
     from proxy.watch.features import Features
@@ -61,18 +62,33 @@ class _Asked:
     foreign: float
 
 
+def watching_for(rules: Loaded) -> Watching | None:
+    """Return what observes and assesses as some rules have it; None where they speak of neither."""
+    policies = rules.policies
+    raises = any(
+        rung.at is not None or "invariant" in rung.by
+        for policy in policies.policies
+        for rung in policy.ladder
+    )
+    if not raises and not policies.reads_features:
+        return None
+    return Watching(policies, rules.calibration, half_lives=policies.half_lives, assesses=raises)
+
+
 @dataclass(slots=True)
 class Watching:
     """Observes and assesses what a player plays.
 
     hears:      told of each assessment; nobody needs to
     half_lives: by family, where they are not the usual ones
+    assesses:   False where nothing could come of it, and only features are read
     """
 
     policies: PolicySet
     calibration: Calibration
     hears: Sequence[Hears] = ()
     half_lives: Mapping[str, int] = field(default_factory=dict)
+    assesses: bool = True
     lens: Lens = field(default_factory=lambda: Lens(SECRET))
     accounts: dict[str, _Account] = field(default_factory=dict)
     _remembered: Remembered = field(default_factory=Remembered)
@@ -101,7 +117,7 @@ class Watching:
         held: what the account stands at
         """
         facts, asked = played.facts, self._asked.pop(id(played), None)
-        if facts is None or asked is None:
+        if facts is None or asked is None or not self.assesses:
             return None
         entry = played.entry
         account = self.accounts.get(entry.account)

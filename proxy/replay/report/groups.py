@@ -51,6 +51,7 @@ VERBS = {
     "clamp": "lowered in the request",
     "strip": "taken out of the request",
     "hide": "hidden in the answer",
+    "drop": "taken out of the request: it was another's",
     "truncate": "the answer was to end after so many tokens",
     "delay": "the answer was held back",
 }
