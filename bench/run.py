@@ -204,9 +204,12 @@ def issue(home: pathlib.Path, plan: str) -> str:
 
 def start_weir(
     stack: contextlib.ExitStack, room: pathlib.Path, model: int, profile: pathlib.Path | None,
-    policies: pathlib.Path = HERE / "policies",
+    policies: pathlib.Path = HERE / "policies", more: tuple[str, ...] = (),
 ) -> Target:  # fmt: skip
-    """Start Weir before the model with a fresh home, `room/home`, and one key."""
+    """Start Weir before the model with a fresh home, `room/home`, and one key.
+
+    more: further words of its command
+    """
     home = room / ("profiled" if profile else "home")
     home.mkdir()
     key = issue(home, "paid")
@@ -224,7 +227,7 @@ def start_weir(
             "--upstream", f"http://127.0.0.1:{model}",
             "--home", str(home),
             "--store", "embedded",
-            "--workers", "1",
+            "--workers", "1", *more,
         ],
         log,
         environment,

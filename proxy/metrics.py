@@ -123,6 +123,35 @@ class Metrics:
             "weir_objects_unclaimed", "Stored answers that nobody can read: the store was away.",
             registry=registry,
         )  # fmt: skip
+        self.watch_observed = Counter(
+            "weir_watch_observed", "Exchanges noted in profiles.", registry=registry
+        )
+        self.watch_dropped = Counter(
+            "weir_watch_dropped", "Exchanges that no profile knows of: too many accounts at once.",
+            registry=registry,
+        )  # fmt: skip
+        self.watch_waiting = Gauge(
+            "weir_watch_waiting", "Accounts of which something waits to be written to the store.",
+            registry=registry, multiprocess_mode="sum",
+        )  # fmt: skip
+        self.watch_flush_seconds = Histogram(
+            "weir_watch_flush_seconds", "Time of writing what was noted to the store.",
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self.watch_lag_seconds = Histogram(
+            "weir_watch_lag_seconds",
+            "Time from the arrival of an account's newest noted request to its assessment.",
+            buckets=SECONDS, registry=registry,
+        )  # fmt: skip
+        self._assessed = Counter(
+            "weir_watch_assessed",
+            "Assessments: clear, raised, kept (as high already, or pardoned) or failed.",
+            ["result"], registry=registry,
+        )  # fmt: skip
+        self._levels = Counter(
+            "weir_watch_levels", "Levels set by evidence, those prolonged left out.", ["level"],
+            registry=registry,
+        )  # fmt: skip
         self.in_flight.set(0)
         self.store_up.set(1)
         self.policy_good.set(1)
@@ -155,3 +184,11 @@ class Metrics:
         self._ends.labels(end).inc()
         self._input.inc(prompt)
         self._output.inc(output)
+
+    def assessed(self, result: str) -> None:
+        """Count an assessment: 'clear', 'raised', 'kept' or 'failed'."""
+        self._assessed.labels(result).inc()
+
+    def levelled(self, level: str) -> None:
+        """Count an account that evidence has brought to a level."""
+        self._levels.labels(level).inc()

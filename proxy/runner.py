@@ -19,22 +19,25 @@ import orjson
 import structlog
 
 from proxy import metrics
+from proxy.assessment.grounds import Grounds, grounds_of
+from proxy.assessment.plane import Plane, plane_of
+from proxy.assessment.tasks import ended
 from proxy.auth.authenticator import HeaderAuthenticator
-from proxy.auth.claims import claim_names
-from proxy.auth.jwks import PublishedKeys
-from proxy.auth.jwt import JwtSettings, TokenVerifier
 from proxy.auth.keyindex import KeyIndex
 from proxy.auth.mirror import KeyMirror, follow
 from proxy.auth.pepper import ensure_pepper
-from proxy.auth.verifying import keys_of_file
+from proxy.auth.tokens import verifier_of
+from proxy.core.sealing import Sealing
 from proxy.engine import Context
 from proxy.front.admission import Admission, Rules
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
 from proxy.front.handler import Handler
+from proxy.front.observing import Watch
 from proxy.front.ownership import Ownership
 from proxy.front.raising import Levels
 from proxy.front.recording import Recording
+from proxy.front.sealed import Seals
 from proxy.front.service import Service
 from proxy.front.waiting import WaitingRoom
 from proxy.journal.writer import journal_of
@@ -42,17 +45,23 @@ from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
 from proxy.settings import load_settings
 from proxy.store.memory import MemoryStore
-from proxy.store.open import open_client, open_objects, open_store, standings_beside
+from proxy.store.open import (
+    open_client,
+    open_objects,
+    open_store,
+    profiles_beside,
+    standings_beside,
+)
 from proxy.traffic.recorder import recorder_of
 from proxy.upstream.routes import upstreams
+from proxy.watch.features import Lens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from proxy.core.errors import PolicyError, WeirError
     from proxy.policy.loader import Loaded
     from proxy.settings import Settings
-    from proxy.settings.schema import JwtSettings as JwtSection
     from proxy.traffic.recorder import FileRecorder
 
 GAUGE_SECONDS = 1.0
@@ -137,6 +146,8 @@ class Worker:
         self.keys: KeyIndex
         self.mirror: KeyMirror | None = None
         self.recorder: FileRecorder | None = None
+        self.plane = Plane()
+        self.grounds: Grounds
 
     @classmethod
     async def make(
@@ -146,7 +157,8 @@ class Worker:
         pepper = ensure_pepper(settings.home, environ, settings.keys)
         keys = KeyIndex(settings.keys, pepper, _told("keys.kept"))
         keys.load()
-        tokens = _tokens(settings.auth.jwt, stack) if settings.auth.jwt else None
+        told = settings.auth.jwt
+        tokens = verifier_of(told, stack, _unfetched) if told else None
         loaded = load(settings.policies)
         journal = journal_of(settings.journal, boot.slot)
         stack.callback(journal.close)
@@ -172,6 +184,13 @@ class Worker:
         )
         objects = open_objects(boot.store, settings.store.environment, settings.store.deadline)
         stack.push_async_callback(objects.close)
+        profiles = profiles_beside(
+            store, boot.store, settings.store.environment, pepper, keep=settings.watch.keep
+        )
+        stack.push_async_callback(profiles.close)
+        plane = plane_of(
+            settings, profiles, standings, journal, instruments, lambda: worker.grounds
+        )
         handler = Handler(
             authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
             admission=admission,
@@ -182,6 +201,8 @@ class Worker:
             journal=journal,
             metrics=instruments,
             fingerprint=fingerprint,
+            seals=Seals(Sealing(pepper)),
+            watch=Watch(Lens(pepper), plane.observer),
             trusted=settings.trusted_networks,
             body_limit=settings.limits.body,
             body_timeout=settings.limits.body_timeout / 1e6,
@@ -191,6 +212,8 @@ class Worker:
         instruments.recording.set(recorder is not None)
         worker = cls(settings, boot, handler)
         worker.keys = keys
+        worker.plane = plane
+        worker.grounds = grounds_of(loaded)
         worker.recorder = recorder
         client = open_client(boot.store)
         if client is not None:
@@ -224,14 +247,17 @@ class Worker:
                 running.append(tasks.create_task(follow(self.mirror, self.keys, told)))
             if self.recorder is not None:
                 running.append(tasks.create_task(self.recorder.keep_tidy()))
+            running += [tasks.create_task(work) for work in self.plane.work()]
             await self.stopping.wait()
             await door.cleanup()
             await self.handler.service.chores.drain(5)
-            await _ended(running)
+            await ended(running)
+            await self.plane.finish()
 
     def take(self, loaded: Loaded) -> None:
         """Put a new policy set into force: the next request is decided by it."""
         self.handler.rules = Rules(loaded.policies, loaded.models)
+        self.grounds = grounds_of(loaded)
         self.handler.metrics.policy_good.set(1)
         self.handler.metrics.policy_reloads.labels("taken").inc()
         log.info("policies.taken", digest=loaded.policies.digest, worker=self.boot.slot)
@@ -281,40 +307,8 @@ class Worker:
             self.stopping.set()
 
 
-async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """End tasks that never end by themselves.
-
-    Said again until it is heard: Python 3.11's `wait_for`, which redis-py uses, loses a
-    cancellation that comes in the turn in which what it waits for is there.
-    """
-    left = set(tasks)
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=1)
-
-
-def _tokens(told: JwtSection, stack: AsyncExitStack) -> TokenVerifier:
-    settings = JwtSettings(
-        issuer=told.issuer,
-        audience=told.audience,
-        algorithms=told.algorithms,
-        key_file=told.key_file,
-        jwks_url=told.jwks_url,
-        claims=claim_names(told.claims),
-        types=told.types,
-        leeway=told.leeway,
-    )
-    if settings.key_file is not None:
-        return TokenVerifier(settings, keys_of_file(settings.key_file, settings.algorithms))
-    assert settings.jwks_url is not None
-    published = PublishedKeys(
-        settings.jwks_url,
-        settings.algorithms,
-        on_error=lambda why: log.error("jwks.failed", why=why),
-    )
-    stack.push_async_callback(published.close)
-    return TokenVerifier(settings, published)
+def _unfetched(why: str) -> None:
+    log.error("jwks.failed", why=why)
 
 
 def _told(event: str) -> Callable[[WeirError], None]:

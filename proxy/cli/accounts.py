@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-from dataclasses import dataclass
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,7 +17,7 @@ from proxy.core.quantities import format_duration
 from proxy.core.standing import Level, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
 
     from proxy.ports import Standings
@@ -32,14 +32,6 @@ STORE = click.option("--store", help="Where the counters are, as `weir serve` ha
 REASON = click.option("--reason", required=True, help="Why, for people; shown with the level.")
 BY = click.option("--by", help="Who says so (your login name).")
 ACCOUNT = click.argument("account")
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What `show` tells of an account."""
-
-    standing: Standing | None
-    history: list[Standing]
 
 
 @click.group()
@@ -61,25 +53,32 @@ def accounts() -> None:
 @HOME
 @SETTINGS
 @STORE
+@click.option("--policies", help="Directory of policy files, for what the evidence comes to.")
 @JSON
 def show(
-    account: str, home: Path | None, file: Path | None, store: str | None, *, as_json: bool
+    account: str,
+    home: Path | None,
+    file: Path | None,
+    store: str | None,
+    policies: str | None,
+    *,
+    as_json: bool,
 ) -> None:
-    """Tell an account's level, since when, until when, by whom and why, and what was before.
+    """Tell an account's level, since when, until when, by whom and why, the evidence, and history.
 
     \b
     weir accounts show acme
     """  # noqa: D301
+    from proxy.assessment import story  # noqa: PLC0415 - so that --help is quick
+
     _named(account)
     now = _now()
-
-    async def ask(standings: Standings) -> Told:
-        return Told(await standings.find(account, now), await standings.history(account))
-
-    told = _asked(_settings(home, file, store), ask)
+    settings = _settings(home, file, store, policies)
+    told = _answered(settings, story.known(settings, os.environ, account))
     if as_json:
         entries = [_entry(entry) for entry in told.history]
-        click.echo(orjson.dumps({**_shown(account, told.standing), "history": entries}))
+        shown = {**_shown(account, told.standing), "history": entries}
+        click.echo(orjson.dumps({**shown, "evidence": story.evidence_as_dict(told)}))
         return
     if told.standing is None:
         click.echo(f"{account} is clear")
@@ -90,6 +89,8 @@ def show(
         click.echo(f"  until   {_moment(told.standing.until)}, {format_duration(left)} from now")
         click.echo(f"  by      {told.standing.by}")
         click.echo(f"  reason  {told.standing.reason}")
+    for line in story.evidence_told(told):
+        click.echo(line)
     if told.history:
         click.echo("history, the newest first")
     for entry in told.history:
@@ -180,12 +181,52 @@ def pardon(
         click.echo(f"{account} is clear" if changed else f"{account} was clear already")
 
 
-def _settings(home: Path | None, file: Path | None, store: str | None) -> Settings:
-    return load(file, {**home_flag(home), **({} if store is None else {"store": store})})
+@accounts.command("forget")
+@ACCOUNT
+@REASON
+@BY
+@HOME
+@SETTINGS
+@STORE
+@JSON
+def forget(
+    account: str,
+    reason: str,
+    by: str | None,
+    home: Path | None,
+    file: Path | None,
+    store: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Purge the profile of an account: all that was noted of what it asked and was given.
+
+    \b
+    weir accounts forget --reason "they have left, and asked us to" acme
+
+    Its level stays as it is (weir accounts pardon), and its history notes that it was forgotten.
+    What it asks from now on is noted anew.
+    """  # noqa: D301
+    from proxy.assessment import story  # noqa: PLC0415 - so that --help is quick
+
+    _named(account)
+    settings, who, why = _settings(home, file, store), _by(by), _reason(reason)
+    changed = _answered(settings, story.forgotten(settings, os.environ, account, who, why))
+    if as_json:
+        click.echo(orjson.dumps({"account": account, "changed": changed}))
+    else:
+        click.echo(f"{account} is forgotten" if changed else f"nothing was known of {account}")
+
+
+def _settings(
+    home: Path | None, file: Path | None, store: str | None, policies: str | None = None
+) -> Settings:
+    given = {**home_flag(home), "store": store, "policies": policies}
+    return load(file, {name: value for name, value in given.items() if value is not None})
 
 
 def _asked(settings: Settings, ask: Callable[[Standings], Awaitable[Answer]]) -> Answer:
-    """Return what the standings of a store answer. SettingsError says what to do when none does."""
+    """Return what the standings of a store answer."""
     from proxy.store.embedded import embedded_url  # noqa: PLC0415 - so that --help is quick
     from proxy.store.open import open_standings  # noqa: PLC0415
 
@@ -199,10 +240,15 @@ def _asked(settings: Settings, ask: Callable[[Standings], Awaitable[Answer]]) ->
         finally:
             await standings.close()
 
+    return _answered(settings, session())
+
+
+def _answered(settings: Settings, asking: Coroutine[None, None, Answer]) -> Answer:
+    """Return what a store answers. SettingsError says what to do when it does not."""
     try:
-        return asyncio.run(session())
+        return asyncio.run(asking)
     except StoreUnavailableError as error:
-        if embedded:
+        if settings.store.kind == "embedded":
             which = f"the embedded store of --home {settings.home} does not answer"
             advice = (
                 "it runs while `weir serve` does: start that, or name another --home or --store"

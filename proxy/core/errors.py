@@ -78,6 +78,12 @@ class ObjectUnknownError(RequestError):
         self.identity = identity
 
 
+class ReasoningForeignError(RequestError):
+    """The request brings sealed reasoning that is not its own, and a policy refuses that."""
+
+    code = "reasoning.foreign"
+
+
 class ModelUnknownError(RequestError):
     """No upstream is configured for this model."""
 

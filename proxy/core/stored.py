@@ -16,9 +16,12 @@ class Claim:
     shape:       that its answer was given in: whoever reads it later gets no more
     reservation: what was reserved for a result that was still to come, as `engine.reservation`
                  wrote it; b'' where its cost is settled
+    anchor:      what its sealed reasoning is bound to, for who reads it later; b'' where nobody
+                 knows: it is then bound to nothing that is ever asked
     """
 
     account: str
     model: str = ""
     shape: Shape = NO_SHAPE
     reservation: bytes = field(default=b"", repr=False)
+    anchor: bytes = field(default=b"", repr=False)

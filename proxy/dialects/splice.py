@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import orjson
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-_QUOTE, _COMMA, _CLOSE = b'",}'
+_QUOTE, _COMMA, _CLOSE, _END = b'",}]'
 _SPACE = re.compile(rb"[ \t\r\n]*")
 # Unrolled, so that long strings cost no backtracking.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
@@ -51,6 +51,21 @@ def members(text: bytes) -> Iterator[Member]:
             position = _skip(text, position + 1)
 
 
+def elements(text: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where the elements of a JSON array stand, `text[start:end]`, in order.
+
+    >>> [b'[1, "a,]", {}]'[start:end] for start, end in elements(b'[1, "a,]", {}]')]
+    [b'1', b'"a,]"', b'{}']
+    """
+    position = _skip(text, text.index(b"[") + 1)
+    while text[position] != _END:
+        end = _value_end(text, position)
+        yield position, end
+        position = _skip(text, end)
+        if text[position] == _COMMA:
+            position = _skip(text, position + 1)
+
+
 def set_member(text: bytes, name: str, value: bytes) -> bytes:
     """Return the object with `name` set to the JSON `value`: in place, or as a new first member.
 
@@ -59,8 +74,8 @@ def set_member(text: bytes, name: str, value: bytes) -> bytes:
     >>> set_member(b'{ }', "a", b"true")
     b'{"a":true }'
     """
-    spans = [(member.value, member.end) for member in members(text) if member.name == name]
-    return _replaced(text, spans, value) if spans else add_member(text, name, value)
+    spans = [(member.value, member.end, value) for member in members(text) if member.name == name]
+    return replaced(text, spans) if spans else add_member(text, name, value)
 
 
 def add_member(text: bytes, name: str, value: bytes) -> bytes:
@@ -86,17 +101,17 @@ def remove_member(text: bytes, name: str) -> bytes:
         if member.name != name:
             followed = True
         elif followed:
-            spans.append((member.start, found[index + 1].start))
+            spans.append((member.start, found[index + 1].start, b""))
         else:
-            spans.append((found[index - 1].end if index else member.start, member.end))
-    return _replaced(text, spans[::-1], b"") if spans else text
+            spans.append((found[index - 1].end if index else member.start, member.end, b""))
+    return replaced(text, spans[::-1]) if spans else text
 
 
-def _replaced(text: bytes, spans: list[tuple[int, int]], value: bytes) -> bytes:
-    """Return the text with `value` for each of some spans, which come in order."""
+def replaced(text: bytes, spans: Iterable[tuple[int, int, bytes]]) -> bytes:
+    """Return the text with something else for each of some spans, which come in order."""
     parts: list[bytes] = []
     position = 0
-    for start, end in spans:
+    for start, end, value in spans:
         parts += (text[position:start], value)
         position = end
     return b"".join((*parts, text[position:]))

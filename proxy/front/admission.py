@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from proxy.policy.models import Models
     from proxy.ports import CounterStore
     from proxy.store.memory import MemoryStore
+    from proxy.watch.features import Features
 
 RENEW_SECONDS = 20
 MOST_STANDINGS = 100_000
@@ -69,10 +70,12 @@ class Admission:
         address: str,
         rules: Rules,
         shape: Shape = NO_SHAPE,
+        features: Features | None = None,
     ) -> Decision:
         """Charge and decide; the exchange keeps what was counted, its record what was decided.
 
-        shape: what an object was made in that the request reads; it holds beside all others
+        shape:    what an object was made in that the request reads; it holds beside all others
+        features: of what is asked, for limits on templates and topics
         """
         record = exchange.record
         plan = exchange.plan = engine.plan(
@@ -83,6 +86,7 @@ class Admission:
             rules.models.find(facts.model),
             context=self.context,
             lease_id=record.id,
+            features=features,
         )
         record.policies = rules.policies.digest
         if plan.refused:

@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
     from proxy.core.decision import Decision
     from proxy.core.facts import Usage
+    from proxy.core.sealing import Kind
     from proxy.core.shape import Change
     from proxy.core.stored import Claim
+    from proxy.dialects.binding import Bound
     from proxy.engine import Plan, Spent
+    from proxy.front.observing import Asked, Kept
     from proxy.front.recording import Heard
     from proxy.journal.record import LimitEntry, Record
     from proxy.limits.buckets import Bucket
@@ -52,6 +55,11 @@ class Exchange:
     releasing: the settlement on its way of what the stored object had reserved that was read
     released_at: the store's moment of that, microseconds since the epoch
     heard: what is kept for the recording; None where there is none
+    answer: the beginning of the answer as the client was given it; None where nobody wants it
+    asked: what the request was like, for profiles; None where none are kept
+    bound: what sealed reasoning in the answer is bound to
+    foreign: how much sealed reasoning in the request is not its own, by kind; none where all is
+    turned_away: a policy refuses that
     """
 
     record: Record
@@ -68,6 +76,11 @@ class Exchange:
     releasing: asyncio.Task[None] | None = None
     released_at: int | None = None
     heard: Heard | None = None
+    answer: Kept | None = None
+    asked: Asked | None = None
+    bound: Bound | None = None
+    foreign: dict[Kind, int] = field(default_factory=dict)
+    turned_away: bool = False
 
     def counted(self) -> Iterator[tuple[Limit, Charge, Receipt]]:
         """Yield each limit that was counted, where it was, with its charge and receipt."""

@@ -17,8 +17,13 @@ from proxy.core.facts import Usage
 from proxy.core.quantities import format_duration
 from proxy.core.shape import NO_SHAPE, Change
 from proxy.dialects import routes
+from proxy.dialects.binding_answers import bound_reader
 from proxy.front.body import check_head, read_body
 from proxy.front.exchange import Exchange, entries, retries, told, views
+from proxy.front.observing import KEPT_BYTES as WATCHED_BYTES
+from proxy.front.observing import Kept
+from proxy.front.recording import KEPT_BYTES as RECORDED_BYTES
+from proxy.front.sealed import check_turned_away
 from proxy.front.service import Served
 from proxy.journal.entries import note_facts, note_spent
 from proxy.journal.record import ChangeEntry, Record, decision_id
@@ -30,16 +35,20 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest, StreamResponse
 
     from proxy.core.decision import Decision
+    from proxy.core.facts import RequestFacts
     from proxy.core.principal import Principal
     from proxy.dialects.base import Refusal
     from proxy.dialects.routes import Route
     from proxy.front.admission import Admission, Rules
+    from proxy.front.observing import Watch
     from proxy.front.recording import Recording
+    from proxy.front.sealed import Seals
     from proxy.front.service import Service
     from proxy.front.waiting import WaitingRoom
     from proxy.metrics import Metrics
     from proxy.ports import Authenticator, Journal, Upstream
     from proxy.upstream.routes import Upstreams
+    from proxy.watch.features import Features
 
 DECISION, SHAPE = "x-weir-decision", "x-weir-shape"
 RETRY_COUNT = "x-stainless-retry-count"
@@ -56,6 +65,8 @@ class Handler:
     body_limit, body_timeout: bytes and seconds for a request's body
     tell:        clients are told what was done to a request, not only its decision's id
     recording:   makes traffic of what was asked and answered; None where that is not switched on
+    seals:       opens the sealed reasoning that requests bring along
+    watch:       reads what is asked for profiles and for limits on templates and topics
     """
 
     authenticator: Authenticator
@@ -67,6 +78,8 @@ class Handler:
     journal: Journal
     metrics: Metrics
     fingerprint: Callable[[str], str]
+    watch: Watch
+    seals: Seals
     trusted: tuple[IPv4Network | IPv6Network, ...]
     body_limit: int
     body_timeout: float
@@ -128,6 +141,11 @@ class Handler:
         note_facts(record, facts, self.fingerprint)
         if self.recording is not None:
             exchange.heard = self.recording.heard(request, body, facts, principal, address)
+            exchange.answer = Kept(RECORDED_BYTES)
+        body, dropped = self.seals.opened(
+            exchange, facts, body, principal, address, rules.policies.policies
+        )
+        features = self._features(exchange, facts, principal, rules)
         record.timings.read = exchange.since()
         upstream = self.upstreams.choose(facts.dialect, facts.model)
         headers: dict[str, str] = {DECISION: record.id}
@@ -136,7 +154,7 @@ class Handler:
         if facts.metered:
             made_in = NO_SHAPE if exchange.claim is None else exchange.claim.shape
             decision = await self.admission.admit(
-                exchange, facts, principal, address, rules, made_in
+                exchange, facts, principal, address, rules, made_in, features
             )
             if decision.effect is not Effect.REFUSE and decision.shape.delay:
                 decision = await self._delayed(exchange, decision)
@@ -150,11 +168,13 @@ class Handler:
                 refusal = way.dialect.refuse(decision, facts, principal.org, record.id, seen)
                 return _given(refusal, headers, record.id)
             shape = decision.shape
+        check_turned_away(exchange)
         record.upstream.name = upstream.name
         forwarded = way.dialect.forward(body, facts, shape)
         sent = forwarded.body if request.method == "POST" else None
-        if decision is not None and (decision.reasons or shape is not NO_SHAPE):
-            self._tell(exchange, decision, forwarded.changes, headers)
+        changes = (*dropped, *forwarded.changes)
+        if decision is not None and (decision.reasons or changes or shape is not NO_SHAPE):
+            self._tell(exchange, decision, changes, headers)
         counting = rules.models.rules(facts.model)
         served = Served(exchange, call, facts, principal, shape, counting)
         return await self._serve(request, way, served, upstream, sent, headers)
@@ -184,6 +204,10 @@ class Handler:
                 answer.headers.get("content-type", ""),
                 answer.status,
                 served.shape,
+            )
+            assert served.exchange.bound is not None
+            reader = bound_reader(
+                reader, served.exchange.bound, facts, call, answer.headers.get("content-type", "")
             )
             headers = {**SERVER, REQUEST_ID: record.id, **answer.headers, **headers}
             return await self.service.relay(request, served, answer, reader, headers)
@@ -215,6 +239,21 @@ class Handler:
             if "shape" in found:
                 headers[SHAPE] = found["shape"]
 
+    def _features(
+        self, exchange: Exchange, facts: RequestFacts, principal: Principal, rules: Rules
+    ) -> Features | None:
+        """Read what is asked, where profiles or limits want to know."""
+        watch = self.watch
+        watched = watch.observer is not None and facts.metered
+        if not watched and not rules.policies.reads_features:
+            return None
+        features = watch.features(facts)
+        if watched:
+            exchange.asked = watch.asked(exchange.record, facts, principal, features)
+            if exchange.answer is None:
+                exchange.answer = Kept(WATCHED_BYTES)
+        return features
+
     async def _who(self, request: BaseRequest, record: Record) -> Principal:
         principal = await self.authenticator.authenticate(request.headers)
         record.key, record.account = principal.key, principal.account
@@ -242,6 +281,7 @@ class Handler:
             if exchange.releasing is not None:
                 await asyncio.wait({exchange.releasing})
             self.recording.note(exchange)
+        self.watch.note(exchange)
 
     def _failed(self, request: BaseRequest, exchange: Exchange, error: WeirError) -> Response:
         """Answer an error natively."""

@@ -70,7 +70,8 @@ class Ownership:
             plan, charged = exchange.plan, exchange.charged
             if BACKGROUND in facts.features and exchange.local is None and plan and charged:
                 reservation = engine.reservation(plan, charged)
-            made = Claim(principal.account, facts.model, shape)
+            anchor = b"" if exchange.bound is None else exchange.bound.anchor
+            made = Claim(principal.account, facts.model, shape, anchor=anchor)
             try:
                 if first:
                     # What was reserved is noted once, with the answer itself.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from proxy.journal.record import Record
     from proxy.ports import Recorder
 
-KEPT_BYTES = 262_144
+KEPT_BYTES = 262_144  # of an answer
 REFUSED = "refused"
 STATUSES, STRANGE = range(100, 600), 599
 
@@ -43,8 +43,6 @@ class Heard:
 
     target:  the request line's, with what Weir passes on of its query
     body:    the client's own bytes
-    stream:  the answer came as events
-    pieces:  the first KEPT_BYTES of the answer's bytes as the client was given them
     """
 
     principal: Principal
@@ -53,15 +51,6 @@ class Heard:
     version: str
     body: bytes = field(repr=False)
     facts: RequestFacts
-    stream: bool = False
-    pieces: list[bytes] = field(default_factory=list, repr=False)
-    left: int = KEPT_BYTES
-
-    def keep(self, piece: bytes) -> None:
-        """Keep bytes of the answer, as far as there is room."""
-        if self.left > 0 and piece:
-            self.pieces.append(piece[: self.left])
-            self.left -= len(piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +97,7 @@ class Recording:
             method=record.method,
             path=heard.target,
             body=body,
-            answer=_answer(heard, exchange),
+            answer=_answer(exchange),
             id=record.id,
             verified=who.verified,
             purpose=who.purpose,
@@ -168,21 +157,21 @@ def _headers(version: str) -> Mapping[str, str]:
     return {ANTHROPIC: version} if version and version.isascii() else NO_HEADERS
 
 
-def _answer(heard: Heard, exchange: Exchange) -> Answer | None:
-    record = exchange.record
+def _answer(exchange: Exchange) -> Answer | None:
+    record, kept = exchange.record, exchange.answer
     if record.end == REFUSED:
         return None
-    body = b"".join(heard.pieces)
+    body, stream = (b"", False) if kept is None else (b"".join(kept.pieces), kept.stream)
     return Answer(
         status=_status(record.status),
         end=record.end,
-        text=said(body, stream=heard.stream),
+        text=said(body, stream=stream),
         usage=_usage(record),
         lasted=record.timings.total,
         billed=exchange.billed,
         kept=exchange.kept,
         object=record.object_id if exchange.claim is None else "",
-        sealed=sealed(body, stream=heard.stream),
+        sealed=sealed(body, stream=stream),
         code=record.code,
     )
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from aiohttp.web import BaseRequest
 
     from proxy.dialects.base import AnswerReader
-    from proxy.front.recording import Heard
+    from proxy.front.observing import Kept
     from proxy.journal.record import Record
     from proxy.ports import UpstreamAnswer
 
@@ -37,13 +37,13 @@ class Passage:
     claim:  called with the reader before anything leaves that names a stored object
     ended:  called when the native end or an error told in the stream was seen, and before the
             client sees it, so that what it does next already finds its slots free
-    heard:  keeps what the client was given, for the recording; None where there is none
+    kept:   keeps the beginning of what the client was given; None where nobody wants it
     """
 
     record: Record
     claim: Callable[[AnswerReader], Awaitable[None]]
     ended: Callable[[], None]
-    heard: Heard | None = None
+    kept: Kept | None = None
     claimed: int = 0
 
     async def see(self, reader: AnswerReader) -> None:
@@ -61,9 +61,9 @@ class Passage:
         self.hear(piece)
 
     def hear(self, piece: bytes) -> None:
-        """Keep bytes that the client is given, where that is switched on."""
-        if self.heard is not None:
-            self.heard.keep(piece)
+        """Keep bytes that the client is given, where somebody wants them."""
+        if self.kept is not None:
+            self.kept.keep(piece)
 
 
 async def relay_whole(

@@ -83,10 +83,10 @@ class Service:
             self._end(served, reader, how, reader.usage, billed=billed)
 
         claim = self.ownership.claiming(exchange, served.facts, served.principal, served.shape)
-        passage = Passage(record, claim, ended, exchange.heard)
+        passage = Passage(record, claim, ended, exchange.answer)
         stream = streams(answer.headers)
-        if exchange.heard is not None:
-            exchange.heard.stream = stream
+        if exchange.answer is not None:
+            exchange.answer.stream = stream
         try:
             before: Sequence[bytes] = ()
             if not stream:

@@ -10,6 +10,7 @@ from proxy.journal.record import VERSION
 from proxy.journal.sentences import (
     deciders,
     ending,
+    foreign,
     limit,
     moment,
     printable,
@@ -25,7 +26,13 @@ if TYPE_CHECKING:
 
 LAST = 20
 # What records of before shapes did not have.
-LATER: Mapping[str, Any] = {"shapes": [], "changes": [], "cut": False, "object_id": ""}
+LATER: Mapping[str, Any] = {
+    "shapes": [],
+    "changes": [],
+    "cut": False,
+    "object_id": "",
+    "foreign": {},
+}
 
 
 def explain(record: Mapping[str, Any]) -> list[str]:
@@ -52,6 +59,7 @@ def explain(record: Mapping[str, Any]) -> list[str]:
     told += [limit(entry) for entry in record["limits"]]
     told += deciders(record)
     told += shaping(record)
+    told += foreign(record)
     told += ending(record)
     told.append(timings(record))
     return [printable(line) for line in told]

@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from proxy.journal.record import FORGOTTEN, STANDING
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+OTHER_KINDS = (STANDING, FORGOTTEN)
 
 
 @dataclass(slots=True)
@@ -44,8 +48,8 @@ def lines(path: Path, tally: Tally | None = None) -> Iterator[bytes]:
             tally.files += 1
 
 
-def records(directory: Path, tally: Tally | None = None) -> Iterator[dict[str, object]]:
-    """Yield all records that can be read, oldest file first; `tally` counts what cannot."""
+def everything(directory: Path, tally: Tally | None = None) -> Iterator[dict[str, object]]:
+    """Yield decisions and what else befell accounts, oldest file first; `tally` counts the rest."""
     for path in reversed(files(directory)):
         for line in lines(path, tally):
             record = parsed(line)
@@ -53,6 +57,11 @@ def records(directory: Path, tally: Tally | None = None) -> Iterator[dict[str, o
                 yield record
             elif tally is not None and line.strip():
                 tally.lines += 1
+
+
+def records(directory: Path, tally: Tally | None = None) -> Iterator[dict[str, object]]:
+    """Yield all decisions that can be read, oldest file first; `tally` counts what cannot."""
+    return (record for record in everything(directory, tally) if "kind" not in record)
 
 
 def find(directory: Path, decision_id: str) -> dict[str, object] | None:
@@ -66,18 +75,20 @@ def find(directory: Path, decision_id: str) -> dict[str, object] | None:
             for line in lines(path):
                 if mark in line:
                     record = parsed(line)
-                    if record is not None and record["id"] == decision_id:
+                    if record is not None and record.get("id") == decision_id:
                         return record
     return None
 
 
 def parsed(line: bytes) -> dict[str, object] | None:
-    """Return a line's record, None for one that is torn or something else."""
+    """Return a line's record, of whichever kind, None for what is torn or something else."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) and "id" in record else None
+    if not isinstance(record, dict):
+        return None
+    return record if "id" in record or record.get("kind") in OTHER_KINDS else None
 
 
 def _written(path: Path) -> int:

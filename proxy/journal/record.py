@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSION = 1
+# `kind` of a line that is no decision: evidence changed an account's level, its profile was purged
+STANDING, FORGOTTEN = "standing", "forgotten"
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 TIME_BITS, RANDOM_BITS, CHARACTERS = 48, 80, 26
 
@@ -82,6 +84,21 @@ class ChangeEntry:
 
 
 @dataclass(slots=True)
+class ForeignEntry:
+    """Sealed reasoning that a request brought along and that was not its own, by what it is.
+
+    conversation: this account's, for something else that was asked
+    same_org, account: another account's: of the same organisation, of another one
+    unknown:      never wrapped by a Weir with this pepper, or changed since
+    """
+
+    conversation: int = 0
+    same_org: int = 0
+    account: int = 0
+    unknown: int = 0
+
+
+@dataclass(slots=True)
 class UpstreamEntry:
     """Which model API answered: our name for it, its status (0: none), its request id."""
 
@@ -135,6 +152,7 @@ class Record:
     end:         'complete', 'refused', 'error', 'abandoned' (client left), 'broken' (the model)
     upstream, timings: who answered; how long what took
     bytes_in, bytes_out: of the request's and the answer's body
+    foreign:     sealed reasoning in the request that was not its own
     prompt_fp, prompt_tokens: keyed hash of the prompt's text; its estimated tokens
     """
 
@@ -179,6 +197,7 @@ class Record:
     bytes_out: int = 0
     prompt_fp: str = ""
     prompt_tokens: int = 0
+    foreign: ForeignEntry = field(default_factory=ForeignEntry)
 
     def to_dict(self) -> dict[str, object]:
         """Return the record as plain values of its own."""
@@ -187,6 +206,7 @@ class Record:
         plain["usage"] = _USAGE(self.usage)
         plain["upstream"] = _UPSTREAM(self.upstream)
         plain["timings"] = _TIMINGS(self.timings)
+        plain["foreign"] = _FOREIGN(self.foreign)
         plain["changes"] = [_CHANGE(entry) for entry in self.changes]
         for name in ("reasons", "shapes", "features", "finish_reasons"):
             plain[name] = list(getattr(self, name))
@@ -254,3 +274,4 @@ def _taker(of: type) -> Callable[[object], dict[str, object]]:
 
 _RECORD, _LIMIT, _USAGE = _taker(Record), _taker(LimitEntry), _taker(UsageEntry)
 _UPSTREAM, _TIMINGS, _CHANGE = _taker(UpstreamEntry), _taker(Timings), _taker(ChangeEntry)
+_FOREIGN = _taker(ForeignEntry)

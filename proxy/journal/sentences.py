@@ -180,10 +180,33 @@ def shaping(record: Mapping[str, Any]) -> list[str]:
     return [f"Shaped by {', '.join(record['shapes'])}: {'; '.join(parts) or 'nothing to change'}."]
 
 
+_FOREIGN = {
+    "account": "of other organisations",
+    "same_org": "of other accounts of its organisation",
+    "conversation": "of its own, for something else that was asked",
+    "unknown": "that were never handed out here",
+}
+
+
+def foreign(record: Mapping[str, Any]) -> list[str]:
+    """Return what was brought along of sealed reasoning that is not its own, and its fate."""
+    counts = {kind: record["foreign"].get(kind, 0) for kind in _FOREIGN}
+    if not any(counts.values()):
+        return []
+    parts = [f"{count:,} {_FOREIGN[kind]}" for kind, count in counts.items() if count]
+    if record["code"] == "reasoning.foreign":
+        became = "refused"
+    else:
+        dropped = any(each["verb"] == "drop" for each in record["changes"])
+        became = "dropped" if dropped else "not dropped"
+    return [f"It brought sealed reasoning that is not its own, {became}: {', '.join(parts)}."]
+
+
 _CHANGES = {
     "clamp": "{what} lowered from {asked} to {given}",
     "strip": "{what} taken out",
     "hide": "{what} hidden",
+    "drop": "{asked} pieces of foreign {what} dropped",
     "truncate": "the answer ends after {given} tokens",
     "delay": "held back for {given}",
 }

@@ -30,6 +30,9 @@ MOST_FILES, MOST_MISTAKES = 1000, 500
 ATTEMPTS, PAUSE_SECONDS = 5, 0.02
 
 
+NO_CALIBRATION = Calibration()
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A good directory: the policies, the models and the calibration in it.
@@ -39,7 +42,7 @@ class Loaded:
 
     policies: PolicySet
     models: Models
-    calibration: Calibration = Calibration()
+    calibration: Calibration = NO_CALIBRATION
 
 
 @dataclass(slots=True)

@@ -65,6 +65,7 @@ class Account:
     window:  texts of the world that are this one's own: first index and count
     adopts:  when it moves to a model that came out, microseconds since the epoch
     trouble: stretches in which what it asks fails (first and last microsecond)
+    ramp:    its first days are quiet where it begins while the population lives
     """
 
     key: str
@@ -86,6 +87,7 @@ class Account:
     purpose: str = ""
     adopts: tuple[Release, ...] = ()
     trouble: tuple[tuple[int, int], ...] = ()
+    ramp: bool = True
 
     def model(self, t: int) -> str:
         """Return the model that this one asks now."""

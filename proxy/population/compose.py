@@ -16,6 +16,7 @@ from proxy.population.account import (
     house,
     identity,
 )
+from proxy.population.campaigns.dressing import in_costume
 from proxy.population.campaigns.operation import Operation, Pool
 from proxy.population.campaigns.running import run
 from proxy.population.campaigns.techniques import TECHNIQUES
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
     from proxy.population.account import Release
     from proxy.population.honest.archetypes import Archetype
+    from proxy.population.language import CampaignText, HonestText
     from proxy.population.playing import Process
-    from proxy.population.spec import CampaignText, HonestText, Spec
+    from proxy.population.spec import Spec
     from proxy.traffic.entry import Entry
 
 # How four neighbours of a group are spread over organisations: most are alone in theirs.
@@ -44,6 +46,7 @@ HONEST_AGE = 300.0  # days since the signing up of the others, mean of an expone
 MOST_RATE = 60.0  # times the median that the busiest account of a group may have
 # Days between signing up and the first request: half are slower; sigma of the logarithm.
 WAIT = (4.0, 1.5)
+NO_PURPOSE = "none"
 TENURE = 10.0  # days after which an organisation tries a new model, mean
 
 
@@ -86,8 +89,10 @@ def honest_account(spec: Spec, root: int, honest: HonestText, number: int, world
     offset, kind = shared.choice(ZONES), shared.choice(archetype.rhythms)
     adopts = _adoptions(shared, spec.releases)
     window = _window(shared, len(world.texts))
+    if honest.whole:
+        window = (window[0], len(world.texts))
     days = (spec.end - spec.start) / DAY
-    if happens(rng, COMING):
+    if happens(rng, COMING if honest.newcomers is None else honest.newcomers):
         signed = spec.start + int(rng.random() * 0.8 * days * DAY)
     else:
         signed = spec.start - int(rng.expovariate(1 / HONEST_AGE) * DAY)
@@ -106,7 +111,8 @@ def honest_account(spec: Spec, root: int, honest: HonestText, number: int, world
         rhythm=rhythm(honest.rhythm or kind, offset), persona=persona, style=style, models=models,
         addresses=addresses(rng, rng.randint(*archetype.egress)),
         attributes=attributes(rng, signed, *owner, card=_card(shared, org, packing)), window=window,
-        verified=happens(rng, _verified(plan)), purpose=_purpose(rng, archetype), adopts=adopts,
+        verified=happens(rng, _verified(plan)),
+        purpose=_purpose(rng, archetype, honest.purpose), adopts=adopts, ramp=honest.ramp,
     )  # fmt: skip
 
 
@@ -131,6 +137,8 @@ def operation(spec: Spec, root: int, campaign: CampaignText) -> Operation:
         joins = first + int(campaign.joins * number / campaign.accounts)
         signed = joins - int(own.random() * campaign.signups)
         style = program if campaign.styles == "one" else style
+        if campaign.dress:
+            persona, style = in_costume(persona, *owner), replace(style, names_users=True)
         key, account, org = identity(*owner)
         plan = _one_of(own, campaign.plans or ARCHETYPES["chat-product"].plans)
         accounts.append(
@@ -161,7 +169,7 @@ def operation(spec: Spec, root: int, campaign: CampaignText) -> Operation:
         innocent=Label(name, "extraction", archetype, cover=True), first=first, last=last,
         cover=campaign.cover, paraphrase=campaign.paraphrase or "", models=models,
         system=prose.system(rng), pivot=pivot,
-        probes=campaign.probes,
+        probes=campaign.probes, ramp=campaign.ramp, dressed=campaign.dress is not None,
     )  # fmt: skip
 
 
@@ -204,8 +212,10 @@ def _verified(plan: str) -> float:
     return {"enterprise": 0.9, "paid": 0.35}.get(plan, 0.05)
 
 
-def _purpose(rng: Random, archetype: Archetype) -> str:
-    return _one_of(rng, archetype.purposes)
+def _purpose(rng: Random, archetype: Archetype, given: str | None) -> str:
+    if given is None:
+        return _one_of(rng, archetype.purposes)
+    return "" if given == NO_PURPOSE else given
 
 
 def _one_of(rng: Random, weights: Mapping[str, int]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from proxy.watch.calibration import Calibration, curve_of
+from proxy.watch.calibration import REACHED, REACHED_VOLUME, Calibration, curve_of
 from proxy.watch.detectors import DETECTORS, INVARIANT, VOLUME
 from proxy.watch.evidence import EASED, MOST_EASED
 
@@ -83,7 +83,12 @@ class Scores:
             # Who has declared a purpose that explains it says nothing of who has not.
             plain = [each.name not in EASED.get(account.purpose, {}) for account in accounts]
             highest = [float(table[:, place].max()) for table in compress(tables, plain)]
-            curves[each.name] = curve_of(highest, list(compress(archetypes, plain)), each.cap)
+            curves[each.name] = curve_of(
+                highest,
+                list(compress(archetypes, plain)),
+                each.cap,
+                REACHED_VOLUME if each.family == VOLUME else REACHED,
+            )
         sums = [
             float(sums_of(table, curves, each.purpose).max())
             for table, each in zip(tables, accounts, strict=True)

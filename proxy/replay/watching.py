@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from proxy import engine
+from proxy.dialects.binding_places import anchor_number, anchored, asked_last
 from proxy.watch.features import Lens
 from proxy.watch.observation import Observation, Subject
 from proxy.watch.phrases import declines
 from proxy.watch.profile import HALF_LIVES, Profile
 from proxy.watch.remembered import Remembered, history_of, turn_number
+from proxy.watch.served import SealedTable, foreign_weight
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from proxy.policy.compiled import PolicySet
     from proxy.policy.loader import Loaded
     from proxy.replay.played import Played
+    from proxy.traffic.entry import Entry
     from proxy.watch.calibration import Calibration
     from proxy.watch.features import Features
 
 SECRET = b"weir replay"
+RESPONSES = "openai.responses"
 EACH = 24  # exchanges up to which an account is assessed after each
 PART = 32  # beyond, when it has grown by this part
 HOUR = 3_600_000_000
@@ -92,6 +96,7 @@ class Watching:
     lens: Lens = field(default_factory=lambda: Lens(SECRET))
     accounts: dict[str, _Account] = field(default_factory=dict)
     _remembered: Remembered = field(default_factory=Remembered)
+    _sealed: SealedTable = field(default_factory=SealedTable)
     _asked: dict[int, _Asked] = field(default_factory=dict)
 
     def asks(self, played: Played, facts: RequestFacts) -> Features | None:
@@ -107,7 +112,7 @@ class Watching:
             features is not None and self._remembered.echoes(entry.account, features.marks),
             gap,
             running,
-            0.0,
+            self._foreign(entry, facts) if history or facts.dialect == RESPONSES else 0.0,
         )
         return features
 
@@ -140,9 +145,22 @@ class Watching:
             each.assessed(played, account.profile, assessment)
         return engine.standing_for(assessment, held)
 
+    def _foreign(self, entry: Entry, facts: RequestFacts) -> float:
+        """Return what sealed reasoning weighs that is not this account's and conversation's own."""
+        if not isinstance(entry.body, dict):
+            return 0.0
+        brought = anchored(facts.dialect, entry.body)
+        if not brought:
+            return 0.0
+        return foreign_weight(self._sealed.check(entry.account, entry.org, brought))
+
     def _note_answer(self, played: Played) -> tuple[int, ...]:
-        entry = played.entry
+        entry, facts = played.entry, played.facts
         self._remembered.ended(entry.account)
+        if entry.answer is not None and entry.answer.sealed and isinstance(entry.body, dict):
+            assert facts is not None
+            anchor = anchor_number(asked_last(facts.dialect, entry.body))
+            self._sealed.served(entry.account, entry.org, anchor, entry.answer.sealed)
         text = entry.answer.text if entry.answer is not None else ""
         if not text or played.how == "refused":
             return ()

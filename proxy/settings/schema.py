@@ -180,6 +180,21 @@ class RecordSettings(Section):
     queue_bytes: Size = 64_000_000
 
 
+class WatchSettings(Section):
+    """What accounts collect: whether it is noted, and who assesses it.
+
+    enabled: profiles are kept
+    flush:   microseconds between two writes of what was noted; a crash loses no more than that
+    assess:  workers assess; False leaves it to `weir watch`
+    keep:    microseconds after an account's last request at which its profile is forgotten
+    """
+
+    enabled: bool = True
+    flush: Annotated[Duration, Field(ge=SECOND // 20, le=60 * SECOND)] = 2 * SECOND
+    assess: bool = True
+    keep: Annotated[Duration, Field(ge=DAY)] = 45 * DAY
+
+
 class JwtSettings(Section):
     """Which tokens are trusted, and how their claims become a principal.
 
@@ -254,6 +269,7 @@ class Settings(Section):
     trusted_networks: Annotated[tuple[Network, ...], BeforeValidator(listed)] = ()
     journal: JournalSettings
     record: RecordSettings
+    watch: WatchSettings = WatchSettings()
     auth: AuthSettings = AuthSettings()
     answers: AnswerSettings = AnswerSettings()
     shutdown: ShutdownSettings = ShutdownSettings()

@@ -18,6 +18,7 @@ from proxy.settings.schema import (
     ShutdownSettings,
     StoreSettings,
     UpstreamSettings,
+    WatchSettings,
 )
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ SECTIONS: Mapping[Steps, type[Section]] = {
     ("limits",): LimitSettings,
     ("journal",): JournalSettings,
     ("record",): RecordSettings,
+    ("watch",): WatchSettings,
     ("auth",): AuthSettings,
     ("auth", "jwt"): JwtSettings,
     ("shutdown",): ShutdownSettings,

@@ -52,6 +52,13 @@ def count(value: object, name: str, most: int = MOST_TOKENS) -> int:
     return value
 
 
+def number(value: object, name: str) -> float:
+    """Return a number."""
+    if type(value) is not float and type(value) is not int:
+        raise wrong(name, "a number", value)
+    return float(value)
+
+
 def flag(value: object, name: str) -> bool:
     """Return a yes or no."""
     if type(value) is not bool:

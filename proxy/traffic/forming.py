@@ -21,7 +21,7 @@ _NOTED = ("id", "headers", "retry", "level_by", "effect", "policies")
 _MOMENTS = ("level_until", "charged_at", "settled_at", "released_at")
 _FACTS = (
     "model", "stream", "metered", "prompt_tokens", "output_tokens", "output_capped", "choices",
-    "prompts", "reasoning", "wants_usage", "stored", "user",
+    "prompts", "reasoning", "wants_usage", "stored", "user", "temperature",
 )  # fmt: skip
 _NO_FACTS = RequestFacts("")
 
@@ -29,7 +29,7 @@ _NO_FACTS = RequestFacts("")
 def line_of(entry: Entry) -> bytes:
     """Return an entry as JSON and a newline; `parsing.entry_of` reads it back equal.
 
-    The text of a prompt in `facts` is left out: it is the body's. Raises TrafficError for what
+    The text of a prompt and its turns in `facts` are left out: they are the body's. Raises TrafficError for what
     is no JSON (half of a surrogate pair, a nesting of more than 250 levels).
     """
     told = _who(entry)

@@ -15,6 +15,7 @@ from proxy.traffic.checks import (
     fingerprint,
     flag,
     members,
+    number,
     seconds,
     text,
     texts,
@@ -100,6 +101,8 @@ def facts_of(value: object) -> RequestFacts:
     for name, most in _COUNTS.items():
         if told.get(name) is not None:
             given[name] = count(told[name], f"facts.{name}", most)
+    if told.get("temperature") is not None:
+        given["temperature"] = number(told["temperature"], "facts.temperature")
     if told.get("features") is not None:
         given["features"] = frozenset(texts(told["features"], "facts.features"))
     if told.get("references") is not None:

@@ -159,6 +159,7 @@ def _facts() -> Schema:
         **dict.fromkeys(("prompt_tokens", "output_tokens"), _TOKENS),
         **dict.fromkeys(("choices", "prompts"), number),
         **dict.fromkeys(("stream", "metered", "output_capped", "wants_usage", "stored"), _FLAG),
+        "temperature": {"type": ["number", "null"]},
         "features": _told(f"knobs in use, of {', '.join(sorted(FEATURES))}", _TEXTS),
         "references": _TEXTS,
     }

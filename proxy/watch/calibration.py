@@ -4,8 +4,8 @@ A curve says how rare it is that an honest account's score *ever* gets so high i
 was looked at: what is counted is each account's highest score. So an account may be looked at with
 each request and on every day, and the chance stays what it is (anytime-valid by construction).
 
-With p that chance, the likelihood ratio is taken as 0.1 / p: a harvester gets there with a chance
-of a tenth at least. It is never below 1: the absence of a sign exonerates nobody.
+With p that chance, the likelihood ratio is taken as 0.1 / p, of volume as 0.3 / p: a harvester
+gets there with such a chance at least. It is never below 1: the absence of a sign exonerates nobody.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from proxy.watch.curve import Curve
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-REACHED = 0.1  # the least chance that a harvester reaches a score, as the ratio takes it
+# The least chance that a harvester reaches a score, as the ratio takes it: whoever collects does so
+# in quantity, so of volume it is more.
+REACHED, REACHED_VOLUME = 0.1, 0.3
 WEIGHT = 30.0  # accounts of the whole that an archetype's own chance is mixed with
 FEWEST = 10  # accounts of an archetype that are looked at apart
 LEAST = 1.5  # a score below says nothing, however rare it is

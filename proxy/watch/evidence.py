@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from proxy.watch.detectors.measuring import Detector
     from proxy.watch.profile import Profile
 
-SPEAKS = 1.0  # nats from which a family counts as one that speaks
+SPEAKS = 0.5  # nats from which a family counts as one that speaks
 # What a declared purpose explains, in nats, by detector; never more than MOST_EASED.
 MOST_EASED = 4.0
 EASED: Mapping[str, Mapping[str, float]] = MappingProxyType({

@@ -70,7 +70,11 @@ def test_a_decision_that_is_not_there_is_found_missing(tmp_path):
 def test_an_accounts_decisions_are_told_as_json_too(tmp_path):
     (tmp_path / "j").mkdir()
     lines = [{"id": f"wd_{n}", "account": account} for n, account in enumerate("aba")]
+    lines += [{"kind": "standing", "account": "a", "level": "watch"}]
     text = "".join(json.dumps(one) + "\n" for one in lines)
     (tmp_path / "j" / "decisions-0.jsonl").write_text(text)
     done = weir("explain", "--account", "a", "--journal", "j", "--json", folder=tmp_path)
-    assert [one["id"] for one in json.loads(done.stdout)] == ["wd_0", "wd_2"]
+    told = json.loads(done.stdout)
+    assert [one["id"] for one in told["decisions"]] == ["wd_0", "wd_2"]
+    assert [one["level"] for one in told["levels"]] == ["watch"]
+    assert told["store"]

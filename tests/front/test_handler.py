@@ -10,12 +10,15 @@ import pytest
 
 from proxy.core.decision import Mode, OnStoreError
 from proxy.core.principal import Principal
+from proxy.core.sealing import Sealing
 from proxy.engine import Context
 from proxy.front.admission import Admission, Rules
 from proxy.front.app import open_door
 from proxy.front.chores import Chores
 from proxy.front.handler import Handler
+from proxy.front.observing import Watch
 from proxy.front.ownership import Ownership
+from proxy.front.sealed import Seals
 from proxy.front.service import Service
 from proxy.front.waiting import WaitingRoom
 from proxy.limits.buckets import Budget, Lease, Window
@@ -26,6 +29,7 @@ from proxy.runner import bound
 from proxy.settings.schema import LimitSettings
 from proxy.store.memory import MemoryStore
 from proxy.store.objects import MemoryObjects
+from proxy.watch.features import Lens
 
 BODY = b'{"model":"m","max_tokens":7,"messages":[{"role":"user","content":"hi"}]}'
 
@@ -94,6 +98,8 @@ async def open_house(store: MemoryStore):
         journal=paper,
         metrics=metrics,
         fingerprint=fingerprint,
+        seals=Seals(Sealing(bytes(32))),
+        watch=Watch(Lens(bytes(32))),
         trusted=(),
         body_limit=1000,
         body_timeout=5,

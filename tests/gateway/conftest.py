@@ -187,7 +187,16 @@ class Gateway:
             # The last line may be on its way.
             whole = path.read_bytes().rpartition(b"\n")[0]
             found += [json.loads(line) for line in whole.splitlines()]
+        found = [one for one in found if "kind" not in one]  # the others are no requests
         return [one for one in found if one["dialect"] == "openai.chat"] if chat else found
+
+    def levels(self, account: str) -> list[dict]:
+        """Return what the journal says of levels that evidence has set."""
+        found = []
+        for path in sorted((self.home / "journal").glob("*.jsonl")):
+            whole = path.read_bytes().rpartition(b"\n")[0]
+            found += [json.loads(line) for line in whole.splitlines()]
+        return [one for one in found if one.get("kind") == "standing" and one["account"] == account]
 
     def record(self, decision: str) -> dict:
         """Return the record of a decision, named by its id or by the whole header."""
@@ -305,6 +314,21 @@ def start(tmp_path, standin):
             gateway.stop()
 
     return started
+
+
+@pytest.fixture
+def start_gateway(tmp_path, standin):
+    """Return how to start one more Weir of this test; all are stopped in the end."""
+    running = []
+
+    def started(home: Path, flags: dict, policy: str) -> Gateway:
+        policies = write(tmp_path / "policies", everyone=policy)
+        running.append(Gateway(home, policies, f"{standin.url}/v1", **flags))
+        return running[-1]
+
+    yield started
+    for gateway in running:
+        gateway.stop()
 
 
 @pytest.fixture(scope="module")

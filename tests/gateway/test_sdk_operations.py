@@ -11,6 +11,8 @@ import openai
 import pydantic
 import pytest
 
+from proxy.core.sealing import bare
+
 TOOL = {
     "name": "get_weather",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
@@ -115,8 +117,17 @@ ANTHROPIC = {
 def plain(value):
     """Return an answer as plain values; which members were sent is part of it."""
     if isinstance(value, pydantic.BaseModel):
-        return value.model_dump(exclude_unset=True)
+        return unsealed(value.model_dump(exclude_unset=True))
     return [plain(each) for each in value]
+
+
+def unsealed(value):
+    """Return a value whose sealed reasoning is without our wrapping."""
+    if isinstance(value, dict):
+        return {name: unsealed(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [unsealed(each) for each in value]
+    return bare(value) if isinstance(value, str) else value
 
 
 async def plain_async(made):

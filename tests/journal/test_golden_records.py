@@ -12,6 +12,7 @@ import pytest
 from proxy.journal.explain import explain, explain_account
 from proxy.journal.record import (
     ChangeEntry,
+    ForeignEntry,
     LimitEntry,
     Record,
     Timings,
@@ -37,6 +38,7 @@ def rebuilt(plain):
         "usage": UsageEntry(**plain["usage"]),
         "upstream": UpstreamEntry(**plain["upstream"]),
         "timings": Timings(**plain["timings"]),
+        "foreign": ForeignEntry(**plain["foreign"]),
     }
     return Record(**{**plain, **parts})
 

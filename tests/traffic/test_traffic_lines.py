@@ -52,6 +52,7 @@ facts = st.builds(
     RequestFacts, texts, texts, st.booleans(), st.booleans(), tokens, tokens, st.booleans(),
     st.integers(0, 128), st.integers(0, 128), texts, st.sets(st.sampled_from(sorted(FEATURES)), max_size=3).map(frozenset),
     st.booleans(), st.lists(texts, max_size=2).map(tuple), st.booleans(), texts,
+    temperature=st.none() | st.floats(0, 2),
 )  # fmt: skip
 DRAWN = {
     "t": moments, "key": names, "account": names, "org": names, "plan": texts, "ip": texts,
@@ -95,7 +96,7 @@ def test_a_moment_survives_its_seconds_to_the_microsecond(at):
 
 
 def test_the_text_of_a_prompt_is_not_written_with_the_facts():
-    entry = Entry(T, "a", "a", "a", facts=RequestFacts("openai.chat", prompt="a canary"))
+    entry = Entry(T, "a", "a", "a", facts=RequestFacts("openai.chat", prompt="a canary", turns=(("user", "a canary"),)))
     assert b"canary" not in line_of(entry)
 
 

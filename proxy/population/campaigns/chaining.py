@@ -105,6 +105,9 @@ def blob_replay(op: Operation, t: int) -> Process:
         t += int(SECOND * (20 + rng.expovariate(1 / 900)))
         yield t
         asked, said_before, sealed = op.sealed[int(rng.random() * len(op.sealed))]
+        if len(op.pool.accounts) == 1:
+            # Nobody else's to take: its own reasoning goes into a conversation that it is not of.
+            asked = op.disguised(op.next_text().prompt, first)
         other = _another(op, t, number)
         who = op.pool.accounts[other]
         back = spoken(wire.door_of(model, who.style), said_before, (sealed,))

@@ -6,7 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from proxy.population import wire
+from proxy.population import prose, wire
+from proxy.population.campaigns.dressing import Thread, thread
 from proxy.population.chance import dice
 from proxy.population.exchange import FAILING, answered, entry
 from proxy.population.honest.conversing import end_user
@@ -103,6 +104,8 @@ class Operation:
     system:      what stands above questions that bring nothing of their own, ''
     kept:        answers that later requests take up
     taken:       how many texts of the set have been asked for
+    ramp:        microseconds over which the volume rises
+    dressed:     every request looks like one of a product's conversations; threads: by account
     """
 
     name: str
@@ -126,6 +129,9 @@ class Operation:
     conversations: int = 0
     kept: deque[str] = field(default_factory=lambda: deque(maxlen=64))
     sealed: deque[tuple[str, str, str]] = field(default_factory=lambda: deque(maxlen=64))
+    ramp: int = 0
+    dressed: bool = False
+    threads: dict[int, Thread] = field(default_factory=dict)
 
     def next_text(self) -> Text:
         """Return the next text of the set: nobody else of the campaign gets it in this round."""
@@ -170,7 +176,10 @@ def send(
     rng, pool = op.rng, op.pool
     attempt, retry = 0, 0
     who = pool.accounts[number]
-    sent = wire.sent(_worn(op, question, who), who.style)
+    talk = _talk(op, question, number, t)
+    if talk and not text:
+        text = prose.answer(rng, tokens, str(question.turns[-1]["content"]))
+    sent = wire.sent(_worn(op, question, who, talk), who.style)
     while True:
         yield t
         answer = answered(rng, sent, question, tokens, text, sealed, FAILING)
@@ -182,6 +191,9 @@ def send(
         pool.done(number)
         attempt += 1
         if answer.end != "error" or attempt >= TRIES:
+            if talk and answer.end == "complete":
+                talk.heard(question, answer.text, who.style)
+                op.threads[number] = talk
             return answer, t
         pool.failed(number, t, conversation)
         t += int(SECOND * (0.1 + rng.expovariate(1.0)))
@@ -191,17 +203,30 @@ def send(
             retry += 1  # the same body again
         else:
             retry, who = 0, pool.accounts[number]
-            sent = wire.sent(_worn(op, question, who), who.style)
+            talk = _talk(op, question, number, t)
+            sent = wire.sent(_worn(op, question, who, talk), who.style)
 
 
-def _worn(op: Operation, question: Ask, who: Account) -> Ask:
+def _talk(op: Operation, question: Ask, number: int, t: int) -> Thread | None:
+    """Return the conversation that a question in a costume goes into; None without a costume, and
+    for what brings a history of its own.
+    """  # noqa: D205 - one sentence
+    if not op.dressed or len(question.turns) > 1:
+        return None
+    who = op.pool.accounts[number]
+    return thread(op.rng, op.threads.pop(number, None), who, question, t)
+
+
+def _worn(op: Operation, question: Ask, who: Account, talk: Thread | None) -> Ask:
     """Return a question with the end user whom the account's client names with everything.
 
     Who has cover pretends to be a product in all of its requests: were users named under cover
     alone, the field would tell the one from the other. Who passes customers on names his own.
     """
+    if talk is not None:
+        return talk.worn(question)
     if not who.style.names_users:
         return replace(question, user="") if question.user else question
-    if op.cover and not question.user:
+    if (op.cover or op.dressed) and not question.user:
         return replace(question, user=end_user(who, USERS))
     return question

@@ -51,7 +51,8 @@ def moments(op: Operation, rate: float, rhythm: Rhythm, jitter: int) -> Iterator
     midnight, last = op.world.start, 0
     while midnight < op.last:
         there = sum(1 for who in op.pool.accounts if who.begins < midnight + DAY)
-        n = count(rng, rate * there * rhythm.weight(midnight)) if midnight + DAY > op.first else 0
+        volume = rate * there * rhythm.weight(midnight) * _risen(op, midnight)
+        n = count(rng, volume) if midnight + DAY > op.first else 0
         found = (
             [midnight + rhythm.moment(each) for each in shares(rng, n, trace, STEADY)] if n else []
         )
@@ -80,6 +81,13 @@ def cover(op: Operation, t: int) -> Process:
             op.covered += 1
         yield step
     op.pool.done(number)
+
+
+def _risen(op: Operation, midnight: int) -> float:
+    """Return which part of its volume a campaign has come up to by noon, 0 to 1."""
+    if not op.ramp:
+        return 1.0
+    return min(1.0, max(0.0, (midnight + DAY // 2 - op.first) / op.ramp))
 
 
 def _lag(op: Operation, each: float) -> float:

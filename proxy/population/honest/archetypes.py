@@ -10,6 +10,7 @@ from proxy.population.account import addresses, attributes, identity
 from proxy.population.honest.batching import batch, cron, grader, load_test, translator
 from proxy.population.honest.coding import ci, code_agent
 from proxy.population.honest.conversing import chat_product, gateway, retry_storm
+from proxy.population.honest.producing import tutor, writer
 from proxy.population.honest.retrieving import rag
 from proxy.population.honest.studying import evaluation, licensed, researcher
 from proxy.population.rhythm import DAY
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from proxy.population.account import Account, World
     from proxy.population.playing import Process
 
+# Kept out of what detectors are calibrated on: they look like thieves and are customers.
+STRANGE = ("writer", "tutor")
 PREPARED = 5.0  # days before a move on which the new account was signed up, mean
 
 
@@ -91,4 +94,7 @@ ARCHETYPES: Mapping[str, Archetype] = MappingProxyType({
     "licensed": Archetype(licensed, ("flat", "office"), "large", (40, 0.8),
                           MappingProxyType({"enterprise": 1}),
                           MappingProxyType({"synthetic-licensed": 1})),
+    "writer": Archetype(writer, ("office", "people", "flat"), "large", (40, 1.0), _PAYING,
+                        egress=(1, 2)),
+    "tutor": Archetype(tutor, ("people",), "any", (30, 1.0), _PAYING, egress=(1, 4)),
 })  # fmt: skip

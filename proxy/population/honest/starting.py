@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 RAMP = (0.25, 0.4, 0.55, 0.75, 0.9)
 
 
-def starts(
-    who: Account, world: World, each: float, shape: float = BURSTY, *, ramp: bool = True
-) -> Iterator[int]:
+def starts(who: Account, world: World, each: float, shape: float = BURSTY) -> Iterator[int]:
     """Yield the moments at which an account begins something, in order.
 
     each:  requests that one beginning leads to, on average
@@ -29,7 +27,7 @@ def starts(
     while midnight < world.end:
         volume = who.rate * who.rhythm.weight(midnight) * 1.3 ** rng.gauss(0.0, 1.0)
         age = (midnight - who.begins) // DAY
-        if ramp and who.begins > world.start and 0 <= age < len(RAMP):
+        if who.ramp and who.begins > world.start and 0 <= age < len(RAMP):
             volume *= RAMP[age]
         n = count(rng, volume / each) if midnight + DAY > who.begins else 0
         if n:

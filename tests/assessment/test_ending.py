@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from proxy.runner import _ended
+from proxy.assessment.tasks import ended
 
 
 async def test_a_cancellation_that_was_lost_is_said_again():
@@ -20,6 +20,6 @@ async def test_a_cancellation_that_was_lost_is_said_again():
 
     tasks = [asyncio.create_task(deaf()), asyncio.create_task(asyncio.sleep(60))]
     await asyncio.sleep(0)
-    await asyncio.wait_for(_ended(tasks), 10)
+    await asyncio.wait_for(ended(tasks), 10)
     assert heard == 2
     assert all(task.done() for task in tasks)

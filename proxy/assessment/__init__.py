@@ -1,0 +1,1 @@
+"""The watch plane off the path: noting what accounts collect, and assessing it."""
