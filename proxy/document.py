@@ -6,11 +6,12 @@ mean is collected: syntax, repeated keys, keys that are no text.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ def document(path: Path) -> Document:
         found.mistakes.append(Mistake((), (1, 1), f"is larger than {LARGEST} bytes"))
         return found
     try:
-        root = YAML(typ="rt").compose(raw.decode())
+        with warnings.catch_warnings():
+            # An anchor that is there twice is told as what it is: anchors are not read.
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            root = YAML(typ="rt").compose(raw.decode())
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1

@@ -4,8 +4,8 @@ A curve says how rare it is that an honest account's score *ever* gets so high i
 was looked at: what is counted is each account's highest score. So an account may be looked at with
 each request and on every day, and the chance stays what it is (anytime-valid by construction).
 
-With p that chance, the likelihood ratio is taken as 0.1 / p, of volume as 0.3 / p: a harvester
-gets there with such a chance at least. It is never below 1: the absence of a sign exonerates nobody.
+With p that chance, the likelihood ratio is taken as 0.1 / p, of volume as 0.3 / p: a harvester gets
+there with such a chance at least. It is never below 1: the absence of a sign exonerates nobody.
 """
 
 from __future__ import annotations

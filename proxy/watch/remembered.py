@@ -74,7 +74,7 @@ class Remembered:
             self._forget()
 
     def forgets(self, account: str) -> None:
-        """Forget what an account was served: of an answer that could not be read, nothing is said."""
+        """Forget what an account was served, where one of its answers could not be read."""
         known = self.accounts.get(account)
         if known is not None:
             self.numbers -= len(known.served)

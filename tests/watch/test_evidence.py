@@ -99,7 +99,7 @@ def test_invariants_are_not_calibrated_away():
 
 
 def test_families_that_hardly_speak_do_not_count():
-    found = [finding("content", 3.0), finding("reasoning", 0.9), finding("volume", 2.0)]
+    found = [finding("content", 3.0), finding("reasoning", 0.4), finding("volume", 2.0)]
     assert weigh(found, Calibration(together=STRAIGHT)).families == ("content", "volume")
 
 
