@@ -1,13 +1,16 @@
-"""An attack on a dump: can somebody who has all of Redis, and the very prompts, confirm one of them.
+"""An attack on a dump: who has all of Redis and the very prompts, can they confirm one of them?
 
     python bench/dump.py
 
-A server is filled through the real features, profiles and counters with our sample texts. Then
-everything in it is read, and for each prompt that was sent, and each of as many that were not, the
-attacker says whether it was: by looking for the text and for common digests of it, by computing its
-features under keys of their own, and by opening the profiles with such keys. What is printed is how
-often each attempt was right about prompts that were sent and about those that were not: where the
-two agree, nothing was learnt. The last line is who has the key: there the same attempt succeeds.
+A server is filled through the real features, profiles and counters with our sample texts. Then all
+of it is read, and for each prompt that was sent, and for each of as many that were not, an attacker
+says whether it was. What is printed is how often each attempt said so: where prompts that were sent
+and others come out alike, nothing was learnt. The attacker knows our code, which account would have
+sent a prompt, and all else that this account sent. The last lines are of who has the key: there the
+same attempts succeed.
+
+What this does not show: somebody who reads a dump *and* may send prompts through the same gateway
+sees which cells of a `distinct` counter these fall into, which are the same for all accounts.
 """
 
 from __future__ import annotations
@@ -19,19 +22,23 @@ import json
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxy import engine
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
+from proxy.limits import distinct
+from proxy.limits.buckets import Distinct
 from proxy.limits.keys import profile_key
 from proxy.policy.loader import load
 from proxy.ports import Batch
 from proxy.runner import fingerprinter
 from proxy.store.embedded import start_embedded
 from proxy.store.open import open_client, open_profiles, open_store
-from proxy.store.profiles import STAMP, Seal
+from proxy.store.sealed import Seal
+from proxy.watch.counting import LEVELS, SPENT
 from proxy.watch.features import Lens
 from proxy.watch.observation import Observation, Subject
 from proxy.watch.profile import Profile
@@ -39,10 +46,15 @@ from proxy.watch.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from proxy.limits.charges import Charge
+    from proxy.policy.loader import Loaded
+
 SAMPLES = Path(__file__).parent.parent / "tests" / "population" / "sample"
-PEPPER, WRONG = b"the operator's pepper, 32 bytes.", b"what the attacker thinks it is.."
+PEPPER = b"the operator's pepper, 32 bytes."
+GUESSES = (b"", b"weir", b"pepper", b"what the attacker thinks it is..")
 START = 1_780_000_000_000_000
 ACCOUNTS = 12
+FRAMES = ("{}", "Answer briefly: {}", "{}\nExplain each step.")
 POLICY = """\
 policy: everyone
 limits:
@@ -50,15 +62,30 @@ limits:
   - {limit: templates, allow: 500 distinct templates, per: 24h, by: [account]}
   - {limit: topics, allow: 500 distinct topics, per: 24h, by: [account]}
 """
-HASHES = ("md5", "sha1", "sha256", "sha512", "blake2b", "blake2s", "sha3_256")
+HASHES = ("md5", "sha1", "sha224", "sha256", "sha384", "sha512", "blake2b", "blake2s", "sha3_256")
+SHORT = 8  # bytes of a needle by which it is looked for first
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A prompt, the account that would have sent it, and what else that has sent."""
+
+    prompt: str
+    account: str
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """All that a server holds: keys and their bytes; profiles by account."""
+    """All that a server holds: its strings by key, and everything as one text."""
 
+    strings: dict[str, bytes]
     everything: bytes
-    profiles: dict[str, bytes]
+    pieces: frozenset[bytes]
+
+    def holds(self, needle: bytes) -> bool:
+        """Return whether these bytes are in it, in a key or in a value."""
+        return needle[:SHORT] in self.pieces and needle in self.everything
 
 
 def prompts() -> list[str]:
@@ -70,30 +97,59 @@ def prompts() -> list[str]:
     return list(found)
 
 
+def candidates(texts: list[str]) -> list[Candidate]:
+    """Return prompts of these texts, each in each frame, dealt out to the accounts."""
+    whole = [frame.format(text) for text in texts for frame in FRAMES]
+    return [
+        Candidate(
+            prompt,
+            f"acct{number % ACCOUNTS}",
+            tuple(other for other in whole[number % ACCOUNTS :: ACCOUNTS] if other != prompt),
+        )
+        for number, prompt in enumerate(whole)
+    ]
+
+
+@lru_cache(maxsize=8)
+def lens(secret: bytes) -> Lens:
+    """Return what reads features under a secret."""
+    return Lens(secret)
+
+
 def facts_of(prompt: str) -> RequestFacts:
     """Return a request with this prompt."""
     return RequestFacts(dialect="openai.chat", model="m", prompt=prompt, turns=(("user", prompt),))
 
 
-async def fill(url: str, sent: list[str], policies: Path) -> None:
-    """Send prompts as a gateway would note them: into counters and profiles."""
-    lens = Lens(PEPPER)
-    rules = load(policies)
-    context = engine.Context("default", fingerprinter(PEPPER))
+def charges(rules: Loaded, secret: bytes, account: str, prompt: str) -> tuple[Charge, ...]:
+    """Return what a gateway with this secret notes of a prompt in its counters."""
+    facts = facts_of(prompt)
+    return engine.plan(
+        facts, Principal("k", account, account), "", rules.policies, rules.models.find("m"),
+        context=engine.Context("default", fingerprinter(secret)), lease_id="",
+        features=lens(secret)(facts),
+    ).charges  # fmt: skip
+
+
+def profile_under(secret: bytes, account: str, asked: tuple[str, ...]) -> Profile:
+    """Return what a gateway with this secret would have collected of an account."""
+    found = Profile(START)
+    for number, prompt in enumerate(asked):
+        at = START + number * 1_000_000
+        features = lens(secret)(facts_of(prompt))
+        found.observe(Observation(Subject(account), at, at, features))
+    return found
+
+
+async def fill(url: str, sent: list[Candidate], rules: Loaded) -> None:
+    """Note prompts as a gateway would: in counters and profiles."""
     store = open_store(url, deadline_us=2_000_000)
     profiles = open_profiles(url, "default", PEPPER, keep=86_400_000_000)
-    deltas: dict[str, Profile] = {}
-    for number, prompt in enumerate(sent):
-        account = f"acct{number % ACCOUNTS}"
-        facts = facts_of(prompt)
-        features = lens(facts)
-        plan = engine.plan(
-            facts, Principal("k", account, account), "", rules.policies, rules.models.find("m"),
-            context=context, lease_id=str(number), features=features,
-        )  # fmt: skip
-        await store.charge(plan.charges)
-        seen = Observation(Subject(account), START + number, START + number, features)
-        deltas.setdefault(account, Profile(START)).observe(seen)
+    asked: dict[str, tuple[str, ...]] = {}
+    for each in sent:
+        await store.charge(charges(rules, PEPPER, each.account, each.prompt))
+        asked[each.account] = (*asked.get(each.account, ()), each.prompt)
+    deltas = {name: profile_under(PEPPER, name, those) for name, those in asked.items()}
     assert not await profiles.add(Batch(b"dump-one", 1, deltas))
     await store.close()
     await profiles.close()
@@ -104,7 +160,8 @@ async def dumped(url: str) -> Dump:
     client = open_client(url)
     assert client is not None
     parts: list[bytes] = []
-    reading: dict[bytes, Callable[[bytes], object]] = {
+    strings: dict[str, bytes] = {}
+    reading: dict[bytes | str, Callable[[bytes], object]] = {
         b"string": client.get,
         b"hash": client.hgetall,
         b"set": client.smembers,
@@ -113,86 +170,89 @@ async def dumped(url: str) -> Dump:
     }
     async for key in client.scan_iter(count=1000):
         value = await reading[await client.type(key)](key)  # type: ignore[misc]
+        if isinstance(value, bytes):
+            strings[key.decode()] = value
         parts += [key, value if isinstance(value, bytes) else repr(value).encode()]
         parts.append(await client.execute_command("DUMP", key) or b"")
-    found = Dump(
-        b"\n".join(parts),
-        {
-            f"acct{number}": await client.get(profile_key("default", f"acct{number}")) or b""
-            for number in range(ACCOUNTS)
-        },
-    )
     await client.aclose()
-    return found
+    whole = b"\n".join(parts)
+    pieces = frozenset(whole[at : at + SHORT] for at in range(len(whole) - SHORT + 1))
+    return Dump(strings, whole, pieces)
 
 
-def levelled(prompt: str) -> list[str]:
+def levelled(prompt: str) -> tuple[str, ...]:
     """Return a prompt as a fingerprint might be taken of it."""
-    return [prompt, prompt.lower(), " ".join(prompt.lower().split()), prompt.strip()]
+    low = " ".join(prompt.lower().split())
+    message = json.dumps({"role": "user", "content": prompt})
+    return prompt, prompt.lower(), low, prompt.strip(), f"user\n{prompt}", message
 
 
-def by_text(dump: Dump, prompt: str) -> bool:
-    """Look for the text, or a piece of it."""
-    data = prompt.encode()
-    return any(piece in dump.everything for piece in (data, data[:24], data[-24:]) if piece)
+def by_text(dump: Dump, each: Candidate) -> bool:
+    """Look for the text, and for pieces of it as long as a word or two."""
+    data = each.prompt.encode()
+    return any(dump.holds(data[at : at + 12]) for at in range(max(1, len(data) - 11)))
 
 
-def by_digest(dump: Dump, prompt: str) -> bool:
-    """Look for common digests of the text: raw, hex, base64, and cut to 16 digits or 8 bytes."""
-    for text in levelled(prompt):
+def by_digest(dump: Dump, each: Candidate) -> bool:
+    """Look for common digests of the text: as bytes, hex and base64, whole or cut to 8 bytes."""
+    for text in levelled(each.prompt):
         for name in HASHES:
             raw = hashlib.new(name, text.encode()).digest()
-            forms = (raw, raw[:8], raw.hex().encode(), raw.hex()[:16].encode(),
-                     base64.b64encode(raw)[:20])  # fmt: skip
-            if any(form in dump.everything for form in forms):
-                return True
+            for part in (raw[:8], raw[:8][::-1], raw[-8:]):
+                number = int.from_bytes(part, "big")
+                forms = (part, part.hex().encode(), part.hex().upper().encode(),
+                         base64.b64encode(part)[:10], str(number).encode())  # fmt: skip
+                if any(dump.holds(form) for form in forms):
+                    return True
     return False
 
 
-def by_features(dump: Dump, prompt: str, secret: bytes) -> bool:
-    """Look for the prompt's fingerprints and its cells under a secret."""
-    features = Lens(secret)(facts_of(prompt))
-    numbers = (features.prompt, features.template, features.near)
-    forms = [form for each in numbers for form in (each.to_bytes(8, "little"),
-             each.to_bytes(8, "big"), f"{each:016x}".encode(), str(each).encode())]  # fmt: skip
-    return any(form in dump.everything for form in forms)
+def by_features(dump: Dump, each: Candidate, secret: bytes) -> bool:
+    """Look for the prompt's fingerprints under a secret, in bytes, hex and digits."""
+    found = lens(secret)(facts_of(each.prompt))
+    plain = fingerprinter(secret)(each.prompt)
+    numbers = (int(plain, 16), found.prompt, found.template, found.near, *found.views[1:])
+    forms = [form for one in numbers if one for form in (one.to_bytes(8, "little"),
+             one.to_bytes(8, "big"), f"{one:016x}".encode(), str(one).encode())]  # fmt: skip
+    return any(dump.holds(form) for form in forms)
 
 
-def by_profiles(dump: Dump, prompt: str, secret: bytes) -> bool:
-    """Open the profiles under a secret, and ask their sets of prompts."""
-    features = Lens(secret)(facts_of(prompt))
-    for account, stored in dump.profiles.items():
-        try:
-            _, found = Seal(secret).opened(profile_key("default", account), stored)
-        except ValueError:
-            continue
-        cells = found.sets.prompts
-        row = cells.size // 4
-        if cells.now[(features.prompt >> 16) % row]:
-            return True
-    return False
+def by_counters(dump: Dump, each: Candidate, secret: bytes, rules: Loaded) -> bool:
+    """Look whether the account's counter of prompts has the prompt's cell in use."""
+    charge = charges(rules, secret, each.account, each.prompt)[0]
+    assert isinstance(charge.bucket, Distinct)
+    at = 2 * distinct.cell(charge.bucket, charge.token)
+    return any(dump.strings.get(f"{charge.key}:cells", b"")[at : at + 2])
 
 
-def by_size(dump: Dump, prompt: str) -> bool:
-    """Guess by size: whether some profile's bytes, modulo its padding, name the prompt's length."""
-    return any((len(stored) - STAMP) % 128 == len(prompt) % 128 for stored in dump.profiles.values())
+def by_profiles(dump: Dump, each: Candidate, secret: bytes) -> bool:
+    """Open the account's profile under a secret, and ask its set of prompts."""
+    key = profile_key("default", each.account)
+    try:
+        _, found = Seal(secret).opened(key, dump.strings[key])
+    except ValueError:
+        return False
+    cells = found.sets.prompts
+    fingerprint = lens(secret)(facts_of(each.prompt)).prompt
+    return bool(cells.now[(fingerprint >> SPENT) % (cells.size // LEVELS)])
 
 
-ATTEMPTS: dict[str, Callable[[Dump, str], bool]] = {
-    "the text itself": by_text,
-    "digests of the text": by_digest,
-    "fingerprints under a guessed key": lambda dump, prompt: by_features(dump, prompt, WRONG),
-    "profiles under a guessed key": lambda dump, prompt: by_profiles(dump, prompt, WRONG),
-    "sizes": by_size,
-    "profiles under the real key": lambda dump, prompt: by_profiles(dump, prompt, PEPPER),
-}
+def by_size(dump: Dump, each: Candidate, secret: bytes) -> bool:
+    """Make the account's profile with this prompt in it, and see whether it is as long."""
+    key = profile_key("default", each.account)
+    made = profile_under(secret, each.account, (*each.others, each.prompt))
+    sealed = Seal(secret).sealed(key, {b"dump-one": 1}, made)
+    return len(sealed) == len(dump.strings[key])
 
 
 def attacked() -> dict[str, tuple[int, int, int]]:
-    """Return, by attempt: confirmed of those sent, confirmed of those not sent, of each how many."""
+    """Return by attempt what was said to be sent: of those sent, of as many others, how many."""
     known = prompts()
     half = len(known) // 2
-    sent, other = known[::2][:half], known[1::2][:half]
+    sent, other = candidates(known[::2][:half]), candidates(known[1::2][:half])
+    # What was not sent would have been one more of what its account has sent.
+    other = [Candidate(no.prompt, yes.account, yes.others)
+             for no, yes in zip(other, sent, strict=True)]  # fmt: skip
     with (
         tempfile.TemporaryDirectory(prefix="weir-dump-") as place,
         start_embedded(Path(place) / "home") as server,
@@ -200,20 +260,34 @@ def attacked() -> dict[str, tuple[int, int, int]]:
         policies = Path(place) / "policies"
         policies.mkdir()
         (policies / "everyone.yaml").write_text(POLICY)
-        asyncio.run(fill(server.url, sent, policies))
+        rules = load(policies)
+        asyncio.run(fill(server.url, sent, rules))
         dump = asyncio.run(dumped(server.url))
+    attempts: dict[str, Callable[[Candidate], bool]] = {
+        "the text, or a piece of it": lambda each: by_text(dump, each),
+        "digests of the text": lambda each: by_digest(dump, each),
+        "fingerprints, keys guessed": lambda each: any(
+            by_features(dump, each, guess) for guess in GUESSES
+        ),
+        "profiles, keys guessed": lambda each: any(
+            by_profiles(dump, each, guess) for guess in GUESSES
+        ),
+        "counters, a key guessed": lambda each: by_counters(dump, each, GUESSES[-1], rules),
+        "sizes of profiles": lambda each: by_size(dump, each, GUESSES[-1]),
+        "profiles, the real key": lambda each: by_profiles(dump, each, PEPPER),
+        "counters, the real key": lambda each: by_counters(dump, each, PEPPER, rules),
+    }
     return {
-        name: (sum(attempt(dump, each) for each in sent),
-               sum(attempt(dump, each) for each in other), half)
-        for name, attempt in ATTEMPTS.items()
-    }  # fmt: skip
+        name: (sum(map(attempt, sent)), sum(map(attempt, other)), len(sent))
+        for name, attempt in attempts.items()
+    }
 
 
 def main() -> None:
     """Attack, and print what came of it."""
-    print(f"{'attempt':34} {'of prompts sent':>16} {'of prompts not sent':>20}", file=sys.stdout)
+    print(f"{'said to have been sent':28} {'of those sent':>16} {'of others':>16}", file=sys.stdout)
     for name, (right, wrong, of) in attacked().items():
-        print(f"{name:34} {right:>7} of {of:<5} {wrong:>11} of {of:<5}")
+        print(f"{name:28} {right:>8} of {of:<5} {wrong:>7} of {of:<5}")
 
 
 if __name__ == "__main__":

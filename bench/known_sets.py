@@ -1,16 +1,18 @@
-"""Make proxy/watch/known.bin: hashes of windows of the items of public sets.
+"""Make proxy/watch/known.bin of public sets of prompts, and print how well it knows them.
 
-    python bench/known_sets.py --data DIR --out proxy/watch/known.bin
+    python bench/known_sets.py --data DIR [--out proxy/watch/known.bin]
 
-Sources, of the data's `prompts` folder: GSM8K, train and test (MIT, openai/grade-school-math);
-HumanEval (MIT, openai/human-eval); the frame and the seed tasks of Alpaca's generation (Apache-2.0,
-tatsu-lab/stanford_alpaca); GPTeacher's code instructions (MIT, teknium1/GPTeacher); items of OpenAI
-Evals (MIT, openai/evals). The file holds hashes alone, no text.
+DIR holds the prompt pack, `prompts/*.jsonl.gz`. The file has hashes of windows, no text. Sources:
 
-An item has at most `ANCHORS` anchors, all in its first 400 characters, at places spread evenly, of
-windows that few items share. Items with less than `SHORTEST` letters and digits have none: anybody
-may say such a thing. Prints what is found of each set, whole and by its first 400 characters, in a
-frame, and how many texts of sets that are not known are taken for known.
+| set | licence | from |
+|---|---|---|
+| GSM8K, train and test | MIT | openai/grade-school-math |
+| HumanEval | MIT | openai/human-eval |
+| OpenAI evals | MIT | openai/evals |
+| Self-Instruct's seeds, as Alpaca asked with them | Apache-2.0 | tatsu-lab/stanford_alpaca |
+| GPTeacher, code | MIT | teknium1/GPTeacher |
+
+Without --out nothing is written: the shipped file is measured. The same data make the same bytes.
 """
 
 from __future__ import annotations
@@ -21,113 +23,138 @@ import json
 import pathlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from proxy.watch.known import SAMPLED, KnownSets
-from proxy.watch.windows import levelled, windows
+from proxy.watch.known import KNOWN, KnownSets
+from proxy.watch.marks import WIDTH, WORD, hashed, places, squeezed, words
 
-ANCHORS = 5
-APART = 12  # bytes between an item's anchors
-BEGINNING = 400
-SHORTEST = 56
-SHARED = 2  # items that may have a window together
-SETS = (
-    "eval_gsm8k_test", "extraction_gsm8k_train", "eval_humaneval", "extraction_alpaca_generation",
-    "extraction_gpteacher_codegen", "eval_openai_evals",
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+BEGINNING = 400  # characters of an item that its anchors are of
+ANCHORS = 3  # of an item
+COMMONPLACE = 4.5  # bits: the mean, over a window's words, of the logarithm of items that have them
+SHORTEST = 56  # bytes of a squeezed item; anybody may say less
+KNOWN_SETS = (
+    "benign-eval_gsm8k_test", "extraction_gsm8k_train", "benign-eval_humaneval",
+    "benign-eval_openai_evals", "extraction_gpteacher_codegen",
 )  # fmt: skip
+UNSEEN = "extraction_gpteacher_codegen"  # of its halves one is known: what resembles an item
+SEEDS = "extraction_alpaca_generation"
 OTHERS = (
-    "human_dolly_3k", "human_nq_open_dev", "batch_banking77", "batch_restaurant8k",
-    "human_sgd_dialogues", "human_oasst_conversations", "human_awesome_prompts",
+    "benign-human_dolly_3k", "benign-human_nq_open_dev", "benign-batch_banking77",
+    "benign-batch_restaurant8k", "benign-human_sgd_dialogues", "benign-human_oasst_conversations",
+    "benign-human_awesome_prompts",
 )  # fmt: skip
-FRAME = "Answer the question below. Think step by step.\n\n### Question\n{}\n\n### Answer\n"
-SEED = re.compile(r"\d+\. (?:Instruction: )?(.+?)(?=\n\d+\. |\n###|\Z)", re.DOTALL)
+FRAMES = (
+    "{}",
+    "Solve the problem. Think it through before you answer.\n\n### Problem\n{}\n\n### Answer\n",
+    "You are a careful teacher and write data to train on. Item: '{}'. Reply as JSON.",
+)
+SEEDS_BEGIN = "List of 20 tasks:"
+SEED = re.compile(r"^\d+\. (?:Instruction|Input|Output):", re.MULTILINE)
 
 
 def rows(data: pathlib.Path, name: str) -> Iterator[dict[str, object]]:
-    """Yield the rows of a set; its name is the file's, with or without 'benign-'."""
-    stem = name if name.startswith("extraction") else f"benign-{name}"
-    with gzip.open(data / "prompts" / f"{stem}.jsonl.gz", "rt", encoding="utf-8") as lines:
+    """Yield the rows of a set, in the order of its file."""
+    with gzip.open(data / "prompts" / f"{name}.jsonl.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
 
 
-def items(data: pathlib.Path, name: str) -> list[str]:
-    """Return the items of a set, each once."""
-    found: dict[str, None] = {}
+def prompts(data: pathlib.Path, name: str) -> list[str]:
+    """Return a set's prompts, each once."""
+    return list(dict.fromkeys(str(row["prompt"]) for row in rows(data, name)))
+
+
+def said(data: pathlib.Path, name: str) -> list[str]:
+    """Return all that people say in a set, each once: prompts, and their turns of conversations."""
+    found = dict.fromkeys(prompts(data, name))
     for row in rows(data, name):
-        prompt = str(row["prompt"])
-        if name == "extraction_alpaca_generation":
-            frame, _, seeds = prompt.partition("List of 20 tasks:")
-            found[frame] = None
-            found.update(dict.fromkeys(each.strip() for each in SEED.findall(seeds)))
-        else:
-            found[prompt] = None
+        turns = row.get("conversation") or []
+        assert isinstance(turns, list)
+        found.update(dict.fromkeys(turn["content"] for turn in turns if turn["role"] == "user"))
     return list(found)
 
 
-def chosen(item: str, shared: Counter[int]) -> list[int]:
-    """Return an item's anchors."""
-    beginning = item[:BEGINNING]
-    if len(levelled(beginning)) < SHORTEST:
-        return []
-    every = windows(beginning)
-    places = [int(place) for place in (every < SAMPLED).nonzero()[0]]
-    fit = [place for place in places if shared[int(every[place])] <= SHARED]
-    if not fit:
-        return []
-    taken: list[int] = []
-    for aim in np.linspace(fit[0], fit[-1], ANCHORS):
-        near = [place for place in fit if all(abs(place - other) >= APART for other in taken)]
-        if near:
-            taken.append(min(near, key=lambda place: (abs(place - aim), place)))
-    return [int(every[place]) for place in taken] if len(taken) > 1 else []
-
-
-def known_sets(sets: Sequence[Sequence[str]]) -> KnownSets:
-    """Return the anchors of all items."""
-    every = [item for each in sets for item in each]
-    shared: Counter[int] = Counter()
-    for item in dict.fromkeys(every):
-        found = windows(item[:BEGINNING])
-        shared.update(set(found[found < SAMPLED].tolist()))
-    anchors = {anchor for item in every for anchor in chosen(item, shared)}
-    return KnownSets(np.array(sorted(anchors), np.uint64))
-
-
-def texts(data: pathlib.Path, name: str) -> list[str]:
-    """Return all that people say in a set: prompts, and their turns of conversations."""
+def seeds(data: pathlib.Path) -> list[str]:
+    """Return Alpaca's frame, and the instructions, inputs and outputs that it gives as examples."""
     found: dict[str, None] = {}
-    for row in rows(data, name):
-        found[str(row["prompt"])] = None
-        for turn in row.get("conversation") or ():
-            if turn["role"] == "user":
-                found[turn["content"]] = None
+    for prompt in prompts(data, SEEDS):
+        frame, _, examples = prompt.partition(SEEDS_BEGIN)
+        found[frame] = None
+        for part_of in examples.split("###"):
+            found.update(dict.fromkeys(each.strip() for each in SEED.split(part_of)[1:]))
     return list(found)
+
+
+def made(items: Sequence[str]) -> KnownSets:
+    """Return what knows the items: of each the rarest windows, that no other item has.
+
+    A window of words that many items have says nothing even if no other item has just this one:
+    "a function that removes repeated words" is anybody's. Items that have no other windows are
+    not known.
+    """
+    every = [squeezed(item[:BEGINNING]) for item in dict.fromkeys(items)]
+    every = [each for each in every if len(each) >= SHORTEST]
+    found, counts = np.unique(
+        np.concatenate([np.unique(words(each)) for each in every]), return_counts=True
+    )
+    common = np.log2(counts)
+    hashes = [hashed(each).tolist() for each in every]
+    owners = Counter(chain.from_iterable(set(each) for each in hashes))
+    anchors: list[int] = []
+    for data, own in zip(every, hashes, strict=True):
+        read = words(data)
+        inside = places(read)[:, None] + np.arange(WIDTH - WORD + 1)
+        usual = common[found.searchsorted(read)][inside].mean(axis=1).tolist()
+        fit = {
+            (how, each)
+            for how, each in zip(usual, own, strict=True)
+            if how <= COMMONPLACE and owners[each] == 1
+        }
+        anchors += [each for _, each in sorted(fit)[:ANCHORS]]
+    return KnownSets.from_hashes(anchors)
+
+
+def part(known: KnownSets, texts: Sequence[str]) -> str:
+    """Return how many of some texts hold an item, for people."""
+    met = sum(known.holds(text) for text in texts)
+    return f"{met:>6,} of {len(texts):>6,} {100 * met / max(1, len(texts)):8.2f} %"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=pathlib.Path, required=True)
-    parser.add_argument("--out", type=pathlib.Path, required=True)
-    args = parser.parse_args()
-    sets = {name: items(args.data, name) for name in SETS}
-    known = known_sets(list(sets.values()))
-    args.out.write_bytes(known.to_bytes())
-    print(f"{args.out}: {len(known):,} anchors, {len(known.to_bytes()):,} bytes")
-    for name, every in sets.items():
-        long = [item for item in every if len(levelled(item[:BEGINNING])) >= SHORTEST]
-        whole = sum(known.holds(FRAME.format(item)) for item in every)
-        begun = sum(known.holds(FRAME.format(item[:BEGINNING])) for item in long)
-        print(
-            f"{name:30} {len(every):5} items, found {whole / len(every):7.2%};"
-            f" of {len(long):5} long enough, by their beginnings {begun / len(long):7.2%}"
-        )
+    """Make the file if it is wanted, and measure it."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--data", type=pathlib.Path, required=True, metavar="DIR")
+    options.add_argument("--out", type=pathlib.Path, metavar="FILE")
+    chosen = options.parse_args()
+    sets = {name: prompts(chosen.data, name) for name in KNOWN_SETS}
+    known = KNOWN
+    if chosen.out:
+        known = made([*chain.from_iterable(sets.values()), *seeds(chosen.data)])
+        chosen.out.write_bytes(known.to_bytes())
+        print(f"{chosen.out}:", end=" ")
+    print(f"{len(known.anchors):,} anchors, {len(known.to_bytes()):,} bytes")
+    for name, items in {**sets, SEEDS: prompts(chosen.data, SEEDS)}.items():
+        long = [item for item in items if len(squeezed(item[:BEGINNING])) >= SHORTEST]
+        for frame in FRAMES:
+            print(f"{name:<36} whole in {frame[:12]!r:<16}", part(known, framed(long, frame)))
+        cut = [item[:BEGINNING] for item in long]
+        print(f"{name:<36} {f'{BEGINNING} characters':<25}", part(known, framed(cut, FRAMES[1])))
+        print(f"{name:<36} {'too short':<25}", f"{len(items) - len(long):>6,}")
+    halves = sets[UNSEEN][0::2], sets[UNSEEN][1::2]
+    print(f"{UNSEEN:<36} unseen half              ", part(made(halves[0]), halves[1]))
     for name in OTHERS:
-        said = texts(args.data, name)
-        false = [text for text in said if known.holds(text)]
-        print(f"{name:30} {len(said):5} texts, taken for known {len(false) / len(said):7.3%}")
+        print(f"{name:<36} is none             ", part(known, said(chosen.data, name)))
+
+
+def framed(items: Sequence[str], frame: str) -> list[str]:
+    """Return items in a frame."""
+    return [frame.replace("{}", item) for item in items]
 
 
 if __name__ == "__main__":

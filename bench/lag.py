@@ -15,6 +15,7 @@ import contextlib
 import http.client
 import json
 import pathlib
+import random
 import statistics
 import tempfile
 import threading
@@ -24,6 +25,7 @@ import run
 
 from proxy.auth.keyring import Keyring
 from proxy.auth.pepper import ensure_pepper
+from proxy.core.quantities import parse_duration
 from proxy.store.embedded import embedded_url
 from proxy.store.open import open_profiles, open_standings
 from proxy.watch.observation import Observation, Subject
@@ -57,7 +59,7 @@ def house(stack: contextlib.ExitStack, room: pathlib.Path, flush: str, model: in
 
 
 async def fill(url: str, pepper: bytes, many: int) -> None:
-    """Put profiles of other accounts into the store."""
+    """Put profiles of other accounts into the store, and none of them to be assessed."""
     from proxy.ports import Batch  # noqa: PLC0415 - only here
 
     profiles = open_profiles(url, "default", pepper, keep=DAY)
@@ -68,6 +70,8 @@ async def fill(url: str, pepper: bytes, many: int) -> None:
             delta = deltas[f"other-{account}"] = Profile(now)
             delta.observe(Observation(Subject(f"other-{account}"), now, now))
         await profiles.add(Batch(b"lagbench", number, deltas))
+        while due := await profiles.due(1000, 60_000_000):
+            await profiles.done(due)
     await profiles.close()
 
 
@@ -88,13 +92,17 @@ def asked(port: int, secret: str, number: int) -> float:
     return time.monotonic()
 
 
-async def lags(url: str, port: int, secrets: dict[str, str], at_once: int) -> list[float]:
+async def lags(
+    url: str, port: int, secrets: dict[str, str], at_once: int, flush: float
+) -> list[float]:
     """Return how long each probe's level took, seconds."""
+    dice = random.Random(7)
     standings = open_standings(url, "default")
     turns = asyncio.Semaphore(at_once)
 
     async def one(number: int, account: str, secret: str) -> float:
         async with turns:
+            await asyncio.sleep(dice.uniform(0, flush))  # else all begin where a flush has ended
             answered = await asyncio.to_thread(asked, port, secret, number)
             while time.monotonic() - answered < PATIENCE:
                 if await standings.find(account, time.time_ns() // 1000):
@@ -133,14 +141,15 @@ def main() -> None:
         url = embedded_url(home)
         asyncio.run(fill(url, pepper, told.profiles))
         time.sleep(3)  # the new keys are read, and what was filled in is assessed
-        seconds = told.probes / told.at_once * 2.0 + 3
+        flush = parse_duration(told.flush) / 1e6
+        seconds = told.probes / told.at_once * (1.2 * flush + 0.2) + 3
         seen: dict = {}
         if told.connections:
             loading = threading.Thread(
                 target=lambda: seen.update(crowd(target, seconds, told.connections, room))
             )
             loading.start()
-        found = asyncio.run(lags(url, target.port, secrets, told.at_once))
+        found = asyncio.run(lags(url, target.port, secrets, told.at_once, flush))
         if told.connections:
             loading.join()
         rate = seen["requests"] / seen["seconds"] if seen else 0.0

@@ -19,6 +19,7 @@ import tempfile
 import time
 from hashlib import blake2b
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,6 +31,9 @@ from proxy.watch.features import Features
 from proxy.watch.layout import DIMENSIONS
 from proxy.watch.observation import Observation, Subject
 from proxy.watch.profile import Profile, profile_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 START = 1_780_000_000_000_000
 DAY = 86_400_000_000
@@ -81,9 +85,7 @@ async def bytes_an_account(url: str, accounts: int) -> None:
     client = open_client(url)
     assert client is not None
     before = int((await client.info("memory"))["used_memory"])
-    times = [
-        max(1, min(MOST_SEEN, round(dice.lognormvariate(1.8, 1.6)))) for _ in range(accounts)
-    ]
+    times = [max(1, min(MOST_SEEN, round(dice.lognormvariate(1.8, 1.6)))) for _ in range(accounts)]
     # A few hundred profiles as accounts have them; what is stored of each is sealed anew.
     made = {many: profile(dice, "acct_0123456789ab", many) for many in sorted(set(times))}
     for number, start in enumerate(range(0, accounts, AT_ONCE)):
@@ -98,7 +100,7 @@ async def bytes_an_account(url: str, accounts: int) -> None:
             print(f"\r{start:,} of {accounts:,}", end="", file=sys.stderr)
     after = int((await client.info("memory"))["used_memory"])
     usage = [
-        await client.memory_usage(profile_key("bench", f"acct_{each:012x}"), samples=0)
+        await client.memory_usage(profile_key("bench", f"acct_{each:012x}"), samples=0) or 0
         for each in range(0, accounts, 100)
     ]
     print(f"{accounts:,} accounts, exchanges each: median {statistics.median(times):.0f}")
@@ -116,7 +118,7 @@ async def cost_of_writing(url: str) -> None:
     store = open_profiles(url, "flush", b"bench", keep=45 * DAY)
     client = open_client(url)
     assert client is not None
-    print("accounts a flush | commands a delta | bytes in | bytes out | us of this process a delta")
+    print("accounts a flush | calls a delta | steps in scripts | bytes in | bytes out | us of ours")
     number = 0
     for size in SIZES:
         rounds = max(4, 512 // size)
@@ -129,16 +131,28 @@ async def cost_of_writing(url: str) -> None:
             await store.add(Batch(b"bench-02", number, deltas))
         used = (time.process_time() - began) / (rounds * size)
         now = await client.info("all")
-        per = [
-            (now[name] - was[name]) / (rounds * size)
-            for name in ("total_commands_processed", "total_net_input_bytes",
-                         "total_net_output_bytes")
-        ]  # fmt: skip
+        sent, done, heard, said = (
+            (after - before) / (rounds * size)
+            for before, after in zip(_counted(was), _counted(now), strict=True)
+        )
         print(
-            f"{size:16} | {per[0]:16.1f} | {per[1]:8,.0f} | {per[2]:9,.0f} | {used * 1e6:12,.0f}"
+            f"{size:16} | {sent:13.2f} | {done - sent:16.1f} | {heard:8,.0f} | {said:9,.0f}"
+            f" | {used * 1e6:7,.0f}"
         )
     await store.close()
     await client.aclose()
+
+
+def _counted(info: Mapping[str, Any]) -> tuple[int, int, int, int]:
+    """Return the commands sent, all commands (those in scripts too), bytes heard, bytes said."""
+    commands = {name: each["calls"] for name, each in info.items() if name.startswith("cmdstat_")}
+    sent = sum(commands.get(f"cmdstat_{name}", 0) for name in ("get", "eval", "evalsha"))
+    return (
+        sent,
+        sum(commands.values()),
+        info["total_net_input_bytes"],
+        info["total_net_output_bytes"],
+    )
 
 
 def microseconds() -> None:

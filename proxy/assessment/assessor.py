@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from proxy import engine
+from proxy.assessment.observer import MISTAKES
 from proxy.assessment.records import standing_record
 from proxy.core.errors import StoreUnavailableError
 from proxy.core.standing import Level
@@ -29,7 +30,6 @@ BATCH = 64
 LEASE = 30_000_000  # microseconds
 IDLE_SECONDS = 0.25  # between two looks where nothing was due
 AWAY_SECONDS = 1.0  # where the store did not answer
-MISTAKES = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
 @dataclass(slots=True)
@@ -70,6 +70,9 @@ class Assessor:
                 await self._assess(accounts)
         except StoreUnavailableError as error:
             self._tell(error)
+            return None
+        except MISTAKES as error:
+            self.broken(type(error).__name__)
             return None
         self.away = False
         return len(accounts)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MOST_ACCOUNTS = 10_000  # some 8 kB of memory each
 MOST_AT_ONCE = 256  # accounts of a batch
+MISTAKES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 LAST_SECONDS = 3.0  # for what is left when a process stops
 
 
@@ -34,6 +35,8 @@ class DeltaObserver:
     """Keeps the deltas of a process; fills `ports.Observer`.
 
     grounds: returns what is in force, which says how fast profiles forget
+    broken: told the kind of an error with which a write ended: a mistake of ours, what was to be
+            written is dropped; requests are served all the same
     flush:  seconds between two writes
     most:   accounts that may wait to be written; exchanges of others are dropped meanwhile
     writer: name of this process among all that write profiles, 8 random bytes
@@ -42,6 +45,7 @@ class DeltaObserver:
     profiles: Profiles
     metrics: Metrics
     grounds: Callable[[], Grounds]
+    broken: Callable[[str], None]
     flush: float = 2.0
     most: int = MOST_ACCOUNTS
     writer: bytes = field(default_factory=lambda: secrets.token_bytes(8))
@@ -111,6 +115,11 @@ class DeltaObserver:
         except asyncio.CancelledError:
             self._unsure.append(batch)
             raise
+        except MISTAKES as error:
+            self.dropped += len(batch.deltas)
+            self.metrics.watch_dropped.inc(len(batch.deltas))
+            self.broken(type(error).__name__)
+            return
         if left:
             deltas = {account: batch.deltas[account] for account in left}
             self._unsure.append(replace(batch, deltas=deltas))

@@ -54,10 +54,14 @@ def plane_of(
 
     grounds: returns what is in force
     """
+
+    def not_noted(kind: str) -> None:
+        log.error("watch.not_noted", error=kind)
+
     watch = settings.watch
     if not watch.enabled:
         return Plane()
-    observer = DeltaObserver(profiles, metrics, grounds, flush=watch.flush / 1e6)
+    observer = DeltaObserver(profiles, metrics, grounds, not_noted, watch.flush / 1e6)
     if not watch.assess:
         return Plane(observer)
     return Plane(observer, assessor_of(profiles, standings, journal, metrics, grounds))

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from proxy.dialects.declined import FAILED, code_of, declined
 from proxy.traffic.said import said
 from proxy.watch.observation import Observation, Subject
 from proxy.watch.phrases import declines
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 65_536  # of an answer, to know its text again
 REFUSED = "refused"
-DECLINED = frozenset({400, 403})  # statuses with which providers decline
-DECLINING = frozenset({"content_filter", "refusal"})  # reasons to finish that mean the same
 UNCHANGING = frozenset({"truncate", "delay"})  # changes that leave what is served as it was
 
 
@@ -52,6 +51,10 @@ class Kept:
     def text(self) -> str:
         """Return what of the answer's text is in the bytes kept."""
         return said(b"".join(self.pieces), stream=self.stream)
+
+    def code(self) -> str:
+        """Return the code of the error that the bytes kept tell of, '' for an answer."""
+        return code_of(b"".join(self.pieces), stream=self.stream)
 
 
 @dataclass(slots=True)
@@ -145,7 +148,7 @@ class Watch:
             prompt_tokens=spent.prompt,
             output_tokens=spent.output,
             reasoning_tokens=record.usage.reported_reasoning or 0,
-            declined=_declined(record, text),
+            declined=_declined(exchange, text),
             retry=record.retry,
             user=asked.user,
             history=asked.history,
@@ -179,12 +182,12 @@ def _full(exchange: Exchange) -> bool:
     return exchange.billed and record.end not in {"error", REFUSED} and not changed
 
 
-def _declined(record: Record, text: str) -> bool:
+def _declined(exchange: Exchange, text: str) -> bool:
     """Return whether the model declined, as its provider or its text says."""
+    record, answer = exchange.record, exchange.answer
     if record.end == REFUSED:
         return False
-    return (
-        (record.upstream.status in DECLINED and not record.code)
-        or not DECLINING.isdisjoint(record.finish_reasons)
-        or declines(text)
-    )
+    status, reasons = record.upstream.status, record.finish_reasons
+    failed = status >= 400 or FAILED in reasons  # noqa: PLR2004 - client and server errors
+    code = answer.code() if answer is not None and failed and not record.code else ""
+    return declined(reasons, status, code) or declines(text)

@@ -65,14 +65,14 @@ def profile_key(env: str, account: str) -> str:
     return f"{VERSION}:{env}:{{account:{_part(account)}}}:profile"
 
 
-def due_keys(env: str, shard: int) -> tuple[str, str]:
-    """Return the keys of the accounts that are due, and of those that are claimed; one tag.
+def due_keys(env: str, shard: int) -> tuple[str, str, str]:
+    """Return the keys of the accounts that are due, claimed, and about to change; one tag.
 
-    >>> due_keys("default", 3)
+    >>> due_keys("default", 3)[:2]
     ('weir1:default:{watch:3}:due', 'weir1:default:{watch:3}:claimed')
     """
     tag = f"{VERSION}:{env}:{{watch:{shard}}}"
-    return f"{tag}:due", f"{tag}:claimed"
+    return f"{tag}:due", f"{tag}:claimed", f"{tag}:soon"
 
 
 def object_key(env: str, identity: str) -> str:

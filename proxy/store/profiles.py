@@ -1,30 +1,27 @@
 """Where profiles are kept, and which accounts are due: beside the counters, or in memory.
 
 A profile is merged here and not in the server: what is read is put back only where nobody else has
-meanwhile (compare and set), else it is read and merged again. What is stored is sealed (AES-GCM,
-under a key that is made of the pepper), so that a dump of the server tells nothing of what was
-asked; and it carries the numbers of the last batches, so that a batch whose reply was lost counts
-once when it is sent again.
+meanwhile (compare and set), else it is read and merged again. What is stored is sealed, and carries
+the numbers of the last batches (`sealed.py`), so that a batch whose reply was lost counts once when
+it is sent again. (More than `MOST_WRITERS` others would have to write the account in between.)
 """
 
 from __future__ import annotations
 
-import hmac
-import os
-import struct
+import asyncio
 import time
 import zlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, cast
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from redis.asyncio import Redis
+from redis.exceptions import NoScriptError, ResponseError
 
 from proxy.core.errors import StoreUnavailableError
 from proxy.limits.keys import due_keys, profile_key
 from proxy.store import scripts
-from proxy.watch.profile import Profile, profile_of
+from proxy.store.sealed import STAMP, Seal, Writers, noted
+from proxy.watch.profile import HALF_LIVES, Profile, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,52 +30,11 @@ if TYPE_CHECKING:
     from proxy.store.client import Client
 
 KEEP = 45 * 86_400_000_000  # microseconds
-VERSION = b"\x01"
-NONCE = 12
-STAMP = len(VERSION) + NONCE
-WRITER = struct.Struct("<8sQ")
-MOST_WRITERS = 4
-PADDED = 128  # bytes of which a sealed profile's length is a multiple, but for what seals it
 ROUNDS = 8  # tries to put what somebody else keeps changing
-SOON = 5_000_000  # microseconds after which an account is due whose writer has died halfway
+AT_ONCE = 32  # profiles that are read, merged and put back together
+SOON = 5_000_000  # microseconds after which a writer that has not ended is taken to be dead
 SHARDS = 16  # of the sets of a cluster
-
-Writers = dict[bytes, int]
-
-
-class Seal:
-    """Seals profiles; only who has the pepper can read or make one."""
-
-    def __init__(self, pepper: bytes) -> None:
-        self._cipher = AESGCM(hmac.digest(pepper, b"weir profiles", "sha256"))
-
-    def sealed(self, key: str, writers: Writers, profile: Profile) -> bytes:
-        """Return what is stored under a key."""
-        head = bytes([len(writers)]) + b"".join(
-            WRITER.pack(name, number) for name, number in writers.items()
-        )
-        plain = head + profile.to_bytes()
-        framed = len(plain).to_bytes(2, "little") + plain
-        framed += bytes(-len(framed) % PADDED)
-        nonce = os.urandom(NONCE)
-        return VERSION + nonce + self._cipher.encrypt(nonce, framed, key.encode())
-
-    def opened(
-        self, key: str, stored: bytes, half_lives: Mapping[str, int] | None = None
-    ) -> tuple[Writers, Profile]:
-        """Return what was sealed; ValueError for anything else."""
-        if stored[:1] != VERSION:
-            raise ValueError("no profile")
-        try:
-            framed = self._cipher.decrypt(stored[1:STAMP], stored[STAMP:], key.encode())
-        except (InvalidTag, ValueError):
-            raise ValueError("no profile") from None
-        plain = framed[2 : 2 + int.from_bytes(framed[:2], "little")]
-        head = 1 + WRITER.size * plain[0]
-        writers = dict(WRITER.iter_unpack(plain[1:head]))
-        if half_lives is None:
-            return writers, profile_of(plain[head:])
-        return writers, profile_of(plain[head:], half_lives)
+WRONG_TYPE = "WRONGTYPE"
 
 
 class RedisProfiles:
@@ -93,41 +49,35 @@ class RedisProfiles:
         self._seal = Seal(pepper)
         self._keep = keep // 1000
         self._claims: dict[str, bytes] = {}
+        self._turn = 0
+        self._known = False
         self.unreadable = 0
 
     async def add(self, batch: Batch) -> list[str]:
         """Add deltas; return the accounts whose delta may not be stored."""
-        left = list(batch.deltas)
-        try:
-            await self._mark(left, SOON)
-            for _ in range(ROUNDS):
-                if not left:
-                    break
-                left = await self._put(batch, left)
-            stored = set(batch.deltas) - set(left)
-            await self._mark([account for account in batch.deltas if account in stored], 0)
-        except StoreUnavailableError:
-            return left
+        wanted = list(batch.deltas)
+        left: list[str] = []
+        for start in range(0, len(wanted), AT_ONCE):
+            left += await self._added(batch, wanted[start : start + AT_ONCE])
         return left
 
     async def due(self, most: int, lease: int) -> list[str]:
         """Claim accounts that have changed."""
         found: list[str] = []
-        for shard in range(self._shards()):
-            if len(found) >= most:
-                break
+        shards = self._shards()
+        self._turn += 1  # no shard is always the first
+        for number in range(shards):
             wanted = most - len(found)
-            given = await self._run(scripts.DUE, due_keys(self._env, shard), "claim", wanted, lease)
-            pairs = cast("list[bytes]", given)
-            for account, until in zip(pairs[::2], pairs[1::2], strict=True):
-                name = account.decode("utf-8", "surrogatepass")
-                self._claims[name] = until
-                found.append(name)
+            if wanted <= 0:
+                break
+            keys = due_keys(self._env, (self._turn + number) % shards)
+            given = cast("list[bytes]", await self._run(keys, "claim", wanted, lease))
+            found += self._claimed(given, lease)
         return found
 
     async def done(self, accounts: Sequence[str]) -> None:
         """Give claimed accounts back."""
-        for shard, names in self._by_shard(accounts).items():
+        for keys, names in self._by_shard(accounts):
             words = [
                 word
                 for name in names
@@ -135,12 +85,16 @@ class RedisProfiles:
                 for word in (_encoded(name), until)
             ]
             if words:
-                await self._run(scripts.DUE, due_keys(self._env, shard), "done", *words)
+                await self._run(keys, "done", *words)
 
     async def find(self, accounts: Sequence[str]) -> list[Profile | None]:
         """Return profiles as they are now."""
-        kept = await self._read(accounts)
-        return [self._opened(account, kept[account])[1] for account in accounts]
+        found = []
+        for account, stored in (await self._read(accounts)).items():
+            found.append((account, self._opened(account, stored)[1]))
+            await asyncio.sleep(0)  # requests come first
+        profiles = dict(found)
+        return [profiles[account] for account in accounts]
 
     async def forget(self, account: str) -> bool:
         """Drop an account's profile."""
@@ -152,32 +106,50 @@ class RedisProfiles:
         """Let go of connections."""
         await self._client.close()
 
+    async def _added(self, batch: Batch, accounts: list[str]) -> list[str]:
+        """Add the deltas of a few accounts; return those whose delta may not be stored."""
+        left = accounts
+        try:
+            for keys, names in self._by_shard(accounts):
+                await self._run(keys, "soon", SOON, batch.writer, *map(_encoded, names))
+            for _ in range(ROUNDS):
+                if left:
+                    left = await self._put(batch, left)
+            missed = set(left)
+            stored = [account for account in accounts if account not in missed]
+            for keys, names in self._by_shard(stored):
+                await self._run(keys, "mark", batch.writer, *map(_encoded, names))
+        except StoreUnavailableError:
+            return left
+        return left
+
     async def _put(self, batch: Batch, accounts: Sequence[str]) -> list[str]:
         """Merge and put what was read; return the accounts that somebody else has changed."""
-        kept = await self._read(accounts)
-        words: dict[str, tuple[bytes, bytes]] = {}
-        for account in accounts:
+        changed: dict[str, tuple[bytes, bytes]] = {}
+        for account, stored in (await self._read(accounts)).items():
             delta = batch.deltas[account]
-            stored = kept[account]
             writers, profile = self._opened(account, stored, delta.half_lives)
             if writers.get(batch.writer, -1) >= batch.number:
                 continue  # it was stored, and its reply was lost
             if profile is None:
                 profile = Profile(0, delta.half_lives)
             profile.add(delta)
-            writers = _noted(writers, batch)
+            writers = noted(writers, batch.writer, batch.number)
             key = profile_key(self._env, account)
-            words[account] = (stored[:STAMP], self._seal.sealed(key, writers, profile))
+            changed[account] = ((stored or b"")[:STAMP], self._seal.sealed(key, writers, profile))
+            await asyncio.sleep(0)  # requests come first
+        word = ("EVALSHA", scripts.PROFILE.sha) if self._known else ("EVAL", scripts.PROFILE.text)
         answers = await self._each(
-            ("EVAL", scripts.PROFILE.text, 1, profile_key(self._env, account), *pair, self._keep)
-            for account, pair in words.items()
+            (*word, 1, profile_key(self._env, account), *pair, self._keep)
+            for account, pair in changed.items()
         )
-        return [account for account, put in zip(words, answers, strict=True) if not put]
+        self._known = not any(isinstance(answer, NoScriptError) for answer in answers)
+        return [each for each, put in zip(changed, answers, strict=True) if put != b"1"]
 
     def _opened(
-        self, account: str, stored: bytes, half_lives: Mapping[str, int] | None = None
+        self, account: str, stored: bytes | None, half_lives: Mapping[str, int] = HALF_LIVES
     ) -> tuple[Writers, Profile | None]:
-        if not stored:
+        if stored is None:
             return {}, None
         try:
             return self._seal.opened(profile_key(self._env, account), stored, half_lives)
@@ -185,46 +157,65 @@ class RedisProfiles:
             self.unreadable += 1
             return {}, None
 
-    async def _read(self, accounts: Sequence[str]) -> dict[str, bytes]:
-        kept = await self._each(("GET", profile_key(self._env, each)) for each in accounts)
+    async def _read(self, accounts: Iterable[str]) -> dict[str, bytes | None]:
+        """Return what is stored of each account; b'' where that is no string."""
+        names = list(dict.fromkeys(accounts))
+        kept = await self._each(("GET", profile_key(self._env, each)) for each in names)
         return {
-            account: cast("bytes", found) or b""
-            for account, found in zip(accounts, kept, strict=True)
+            account: b"" if isinstance(found, ResponseError) else cast("bytes | None", found)
+            for account, found in zip(names, kept, strict=True)
         }
 
-    async def _mark(self, accounts: Sequence[str], soon: int) -> None:
-        for shard, names in self._by_shard(accounts).items():
-            words = [_encoded(name) for name in names]
-            await self._run(scripts.DUE, due_keys(self._env, shard), "mark", soon, *words)
+    def _claimed(self, given: Sequence[bytes], lease: int) -> list[str]:
+        """Note what was claimed; forget claims whose lease has run out."""
+        if not given:
+            return []
+        now = int(given[1]) - lease
+        self._claims = {name: end for name, end in self._claims.items() if int(end) > now}
+        names = [account.decode("utf-8", "surrogatepass") for account in given[::2]]
+        self._claims.update(zip(names, given[1::2], strict=True))
+        return names
 
     def _shards(self) -> int:
         return 1 if isinstance(self._client.raw, Redis) else SHARDS
 
-    def _by_shard(self, accounts: Iterable[str]) -> dict[int, list[str]]:
-        shards = self._shards()
+    def _by_shard(self, accounts: Iterable[str]) -> list[tuple[tuple[str, ...], list[str]]]:
+        """Return the keys of each shard and the accounts that belong to it."""
         found: dict[int, list[str]] = {}
         for account in accounts:
-            found.setdefault(zlib.crc32(_encoded(account)) % shards, []).append(account)
-        return found
+            found.setdefault(zlib.crc32(_encoded(account)) % self._shards(), []).append(account)
+        return [(due_keys(self._env, shard), names) for shard, names in found.items()]
 
-    async def _run(
-        self, script: scripts.Script, keys: Sequence[str], *args: str | bytes | int
-    ) -> object:
+    async def _run(self, keys: Sequence[str], *args: str | bytes | int) -> object:
+        """Return what the due script answers."""
+        words = (len(keys), *keys, *args)
         async with self._client.turn() as client:
-            return await client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+            try:
+                return await client.execute_command("EVALSHA", scripts.DUE.sha, *words)
+            except NoScriptError:
+                return await client.execute_command("EVAL", scripts.DUE.text, *words)
 
     async def _each(self, commands: Iterable[tuple[str | bytes | int, ...]]) -> list[object]:
-        """Return the answers to commands of one key each: in one go where there is one server."""
+        """Return the answers to commands of one key each, which go out together.
+
+        An unknown script and a key of another type are answers too.
+        """
         wanted = list(commands)
         if not wanted:
             return []
         async with self._client.turn() as client:
-            if not isinstance(client, Redis):
-                return [await client.execute_command(*command) for command in wanted]
-            pipe = client.pipeline(transaction=False)
-            for command in wanted:
-                pipe.execute_command(*command)
-            return cast("list[object]", await pipe.execute())
+            if isinstance(client, Redis):
+                pipe = client.pipeline(transaction=False)
+                for command in wanted:
+                    pipe.execute_command(*command)
+                answers = cast("list[object]", await pipe.execute(raise_on_error=False))
+            else:
+                calls = (client.execute_command(*command) for command in wanted)
+                answers = await asyncio.gather(*calls, return_exceptions=True)
+            for answer in answers:
+                if isinstance(answer, BaseException) and not _telling(answer):
+                    raise answer
+            return answers
 
 
 class MemoryProfiles:
@@ -250,7 +241,7 @@ class MemoryProfiles:
                 continue
             profile.half_lives = delta.half_lives
             profile.add(delta)
-            self._kept[account] = (_noted(writers, batch), profile)
+            self._kept[account] = (noted(writers, batch.writer, batch.number), profile)
         return []
 
     async def due(self, most: int, lease: int) -> list[str]:
@@ -289,10 +280,10 @@ class MemoryProfiles:
         """Let go of nothing."""
 
 
-def _noted(writers: Writers, batch: Batch) -> Writers:
-    """Return the last writers with their newest numbers, the newest last."""
-    others = [(name, number) for name, number in writers.items() if name != batch.writer]
-    return dict([*others[-(MOST_WRITERS - 1) :], (batch.writer, batch.number)])
+def _telling(error: BaseException) -> bool:
+    """Return whether an error tells of a key or of a script, and not of the server."""
+    wrong = isinstance(error, ResponseError) and str(error).startswith(WRONG_TYPE)
+    return wrong or isinstance(error, NoScriptError)
 
 
 def _encoded(account: str) -> bytes:

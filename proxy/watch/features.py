@@ -15,12 +15,12 @@ import numpy as np
 from rensa import RMinHash
 
 from proxy.watch.known import KNOWN
-from proxy.watch.marks import marks
+from proxy.watch.marks import LOWER, MOST_ASKED, marked, marks, windows
 from proxy.watch.phrases import elicits, grades, instructs
 from proxy.watch.vector import Projection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,7 @@ SYSTEM = 48  # words of a system text
 FRAMED = 5  # words from which a system text is a template
 LONG_WORD = 8  # letters from which a word is a filling and not a frame
 PERMUTATIONS, BAND = 8, 2
+SPACES = b" \t\n\r\x0b\x0c"
 PUNCTUATION = ".,:;?!'-"
 MOST_WORDS = 320  # of a turn that MinHash reads
 
@@ -57,7 +58,7 @@ class Features:
     system:    it has a system text
     turns:     how many turns it has, of all roles
     words:     of the last user turn, the first MOST_WORDS of it
-    marks:     of the last user turn, to know served texts again (`marks.marks`)
+    marks:     of the last user turn, to find in it what was served (`Lens.marks`)
     """
 
     prompt: int
@@ -101,27 +102,29 @@ class Lens:
         text = user if len(user) <= 2 * END else f"{user[:END]} {user[-END:]}"
         low = text.lower()
         words = low.split(None, MOST_WORDS)[:MOST_WORDS]
-        views = self._views(system, words, low)
+        frame = system[:END].lower()
+        views = self._views(frame, words, low)
         vector = self._project(text)
+        hashes = windows(text)
         return Features(
-            prompt=self._number(b"prompt", _levelled(facts.prompt)),
+            prompt=self._fingerprint(b"prompt", _levelled(facts.prompt)),
             template=views[0] or views[1],
             topic=int(((vector @ self._planes) > 0) @ self._bits),
             near=self._near(words),
             vector=vector,
             views=views,
-            known=self._known.holds(text),
-            elicits=elicits(low) or elicits(system[:END].lower()),
-            grades=grades(low) or grades(system[:END].lower()),
+            known=self._known.among(hashes),
+            elicits=elicits(low) or elicits(frame),
+            grades=grades(low) or grades(frame),
             instructs=instructs(low),
             system=bool(system),
             turns=len(turns),
             words=len(words),
-            marks=marks(text, self._marks),
+            marks=marked(hashes, self._marks, MOST_ASKED),
         )
 
     def marks(self, text: str) -> tuple[int, ...]:
-        """Return the marks by which a text is known again."""
+        """Return the marks by which an answer is known again; a prompt is read for more of them."""
         return marks(text, self._marks)
 
     def name(self, text: str) -> int:
@@ -129,13 +132,15 @@ class Lens:
         return self._number(b"name", text) if text else 0
 
     def _number(self, what: bytes, text: str) -> int:
-        data = text.encode("utf-8", "surrogatepass")
+        return self._fingerprint(what, text.encode("utf-8", "surrogatepass"))
+
+    def _fingerprint(self, what: bytes, data: bytes) -> int:
         found = blake2b(data, digest_size=8, key=self._key, person=what[:16]).digest()
         return int.from_bytes(found, "little")
 
-    def _views(self, system: str, words: Sequence[str], low: str) -> tuple[int, int, int]:
-        frame = system[: SYSTEM * 16].lower().split(None, SYSTEM)[:SYSTEM]
-        first = self._number(b"system", _masked(frame)) if len(frame) >= FRAMED else 0
+    def _views(self, frame: str, words: Sequence[str], low: str) -> tuple[int, int, int]:
+        said = frame[: SYSTEM * 16].split(None, SYSTEM)[:SYSTEM]
+        first = self._number(b"system", _masked(said)) if len(said) >= FRAMED else 0
         head = self._number(b"head", _masked(words[:EDGE])) if words else 0
         tail = 0
         if len(words) >= 2 * EDGE:
@@ -146,20 +151,35 @@ class Lens:
         if not words:
             return 0
         sketch = RMinHash(PERMUTATIONS, self._seed)
-        sketch.update(words)
+        try:
+            sketch.update(words)
+        except UnicodeEncodeError:  # half a character, which JSON can spell
+            whole = [word.encode("utf-8", "replace").decode() for word in words]
+            sketch = RMinHash(PERMUTATIONS, self._seed)
+            sketch.update(whole)
         return self._number(b"near", repr(sketch.digest()[:BAND]))
 
 
 def _parts(turns: Sequence[tuple[str, str]]) -> tuple[str, str]:
-    """Return the system text and the last user turn, '' where there is none."""
-    system = next((text for role, text in turns if role == "system"), "")
-    user = next((text for role, text in reversed(turns) if role == "user"), "")
-    return system, user
+    """Return the first system text and the last user turn that have words, '' for none."""
+    return _spoken(turns, "system"), _spoken(reversed(turns), "user")
 
 
-def _levelled(prompt: str) -> str:
-    """Return a prompt without differences of case and spaces; of a huge one as it is."""
-    return prompt if len(prompt) > WHOLE else " ".join(prompt.lower().split())
+def _spoken(turns: Iterable[tuple[str, str]], by: str) -> str:
+    for role, text in turns:
+        if role == by and text and not text.isspace():
+            return text
+    return ""
+
+
+def _levelled(prompt: str) -> bytes:
+    """Return a prompt in lower case and without spaces (of ASCII both); of a huge one all of it.
+
+    >>> _levelled(" What is this?")
+    b'whatisthis?'
+    """
+    data = prompt.encode("utf-8", "surrogatepass")
+    return data if len(prompt) > WHOLE else data.translate(LOWER, SPACES)
 
 
 def _masked(words: Sequence[str]) -> str:

@@ -7,8 +7,10 @@ share a passage choose the same windows of it, wherever it stands. The smallest 
 anywhere in a text alike.
 
 A text keeps 16 marks (`MOST`) and is looked for in another by up to 64 of its (`MOST_ASKED`). A
-passage of 400 characters has five on average. `bench/features.py` measures how often a passage
-that came back in another text is known by one mark, and by two.
+passage of 400 characters has five on average. Measured on public prose (`bench/features.py`): of
+passages of 400 characters that came back from answers of 1,000, 98.8 % shared a mark and 94 % two;
+from answers of 2,000, 96 % and 82 %; from answers of 8,000, 55 % and 17 %. Whole answers of 1,000
+characters and more, and halves of those of 8,000, shared two nearly always.
 
 The key mixes in 192 bits that are made of the secret; that is fast, and no cipher. Whoever has many
 marks beside their texts might find it: marks are kept in memory and in sealed profiles only.
@@ -30,13 +32,12 @@ MOST, MOST_ASKED = 16, 64
 END = 4_000  # characters that are read at each end of a text
 # What differs between a text and its copy in another layout, in quotation marks or as JSON.
 SQUEEZED = b" \t\n\r\x0b\x0c*_#>`|~\\\"'"
+ESCAPED = b"\\n"  # the end of a line in JSON
 LOWER = bytes(range(256)).lower()
 CHOOSING = np.uint64(0x9E3779B97F4A7C15)
-FACTORS = (
-    np.uint64(0xC2B2AE3D27D4EB4F),
-    np.uint64(0xD6E8FEB86659FD93),
-    np.uint64(0xA0761D6478BD642F),
-    np.uint64(0xE7037ED1A0B428DB),
+OFFSETS = np.arange(0, WIDTH, WORD)[:, None]
+FACTORS = np.array(
+    [0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93, 0xA0761D6478BD642F, 0xE7037ED1A0B428DB], np.uint64
 )
 HALF = np.uint64(32)
 CHOSEN = np.uint64(2**64 // EVERY)
@@ -50,7 +51,8 @@ def squeezed(text: str) -> bytes:
     """
     if len(text) > 2 * END:
         text = f"{text[:END]}{text[-END:]}"
-    return text.encode("utf-8", "surrogatepass").translate(LOWER, SQUEEZED)
+    data = text.encode("utf-8", "surrogatepass").replace(ESCAPED, b"")
+    return data.translate(LOWER, SQUEEZED)
 
 
 def windows(text: str) -> Hashes:
@@ -58,21 +60,26 @@ def windows(text: str) -> Hashes:
     return hashed(squeezed(text))
 
 
+def words(data: bytes) -> Hashes:
+    """Return each run of eight bytes as a number, in order; none of less than a window."""
+    if len(data) < WIDTH:
+        return np.zeros(0, np.uint64)
+    # Numbers that overlap: a view of bytes, one byte apart, copied to where numbers may lie.
+    return np.ndarray((len(data) - WORD + 1,), "<u8", data, strides=(1,)).astype(np.uint64)
+
+
+def places(read: Hashes) -> NDArray[np.intp]:
+    """Return where the chosen windows begin, by their words."""
+    return (read[: WORD - WIDTH] * CHOOSING < CHOSEN).nonzero()[0]
+
+
 def hashed(data: bytes) -> Hashes:
     """Return the hashes of the chosen windows of a squeezed text, in order; none if it is short."""
-    numbers = len(data) - WORD + 1
-    if numbers <= WIDTH - WORD:
-        return np.zeros(0, np.uint64)
-    read = np.ndarray((numbers,), "<u8", data, strides=(1,)).astype(np.uint64)
-    at = (read[: WORD - WIDTH] * CHOOSING < CHOSEN).nonzero()[0]
-    found = read.take(at)
-    for factor in FACTORS[:-1]:
-        found *= factor
-        found ^= found >> HALF
-        at += WORD
-        found += read.take(at)
-    found *= FACTORS[-1]
+    read = words(data)
+    at = places(read)
+    found: Hashes = FACTORS @ read.take(OFFSETS + at)
     found ^= found >> HALF
+    found *= CHOOSING
     return found
 
 

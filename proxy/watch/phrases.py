@@ -3,11 +3,15 @@
 One such prompt means nothing: people ask for reasons. Detectors look at how often, under how few
 frames, and beside what else. Wordings come from what providers have published of campaigns (trace
 coercion, post-hoc reasoning, rubric grading); a paraphrase defeats them, so they are weak alone.
-Read on the request's path: plain searches of a lower-case text, no patterns.
+Read on the request's path: plain searches of a lower-case text, a microsecond each, and so first
+for what several wordings have in common.
 """
 
 from __future__ import annotations
 
+_THOUGHT = (
+    "reasoning", "thinking", "thought", "scratchpad", "working memory", "monologue", "deliberation",
+)  # fmt: skip
 _REASONING = (
     "reasoning", "thinking", "thought process", "chain of thought", "chain-of-thought",
     "scratchpad", "working memory", "inner monologue", "internal monologue", "deliberation",
@@ -28,6 +32,7 @@ _GRADES = (
 _GRADED = (
     "answer", "response", "solution", "reply", "completion", "output", "transcript", "reasoning",
 )  # fmt: skip
+_ASKED = ("instruction", "task", "prompt", "question", "more complex", "evolve")
 _INSTRUCTIONS = (
     "new instruction", "instructions", "new task", "tasks", "new prompt", "prompts", "questions",
     "rewrite the prompt", "more complex", "evolve",
@@ -40,17 +45,19 @@ _MADE = (
 
 def elicits(low: str) -> bool:
     """Return whether a lower-case text asks for reasoning to be written out."""
-    return _any(_TAGS, low) or (_any(_REASONING, low) and _any(_WRITTEN_OUT, low))
+    if ">" in low and _any(_TAGS, low):
+        return True
+    return _any(_THOUGHT, low) and _any(_REASONING, low) and _any(_WRITTEN_OUT, low)
 
 
 def grades(low: str) -> bool:
     """Return whether a lower-case text asks for an answer to be marked or cleaned."""
-    return _any(_GRADES, low) and _any(_GRADED, low)
+    return _any(_GRADED, low) and _any(_GRADES, low)
 
 
 def instructs(low: str) -> bool:
     """Return whether a lower-case text asks for instructions or questions to be made."""
-    return _any(_INSTRUCTIONS, low) and _any(_MADE, low)
+    return _any(_ASKED, low) and _any(_INSTRUCTIONS, low) and _any(_MADE, low)
 
 
 def _any(phrases: tuple[str, ...], low: str) -> bool:

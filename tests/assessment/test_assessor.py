@@ -49,7 +49,9 @@ class House:
         self.paper, self.metrics = Paper(), Metrics()
         self.failed: list[str] = []
         self.broken: list[str] = []
-        self.observer = DeltaObserver(self.profiles, self.metrics, lambda: GROUNDS)
+        self.observer = DeltaObserver(
+            self.profiles, self.metrics, lambda: GROUNDS, self.broken.append
+        )
         self.assessor = self.another()
 
     def another(self) -> Assessor:
@@ -204,6 +206,24 @@ async def test_a_store_that_is_away_is_told_once_until_it_is_back(house):
     house.assessor.profiles = AwayProfiles()
     await house.assessor.turn()
     assert len(house.failed) == 2
+
+
+class BrokenProfiles(MemoryProfiles):
+    """A store with a mistake in it."""
+
+    async def add(self, batch):
+        raise KeyError("acme")
+
+    async def due(self, most, lease):
+        raise KeyError("acme")
+
+
+async def test_a_mistake_in_the_store_is_told_without_content_and_ends_nothing(house):
+    house.assessor.profiles = house.observer.profiles = BrokenProfiles()
+    await house.see()
+    assert await house.assessor.turn() is None
+    assert (house.broken, house.observer.dropped) == (["KeyError", "KeyError"], 1)
+    assert house.observer.waiting == 0
 
 
 async def test_a_mistake_in_one_assessment_is_told_without_content_and_stops_nobody(house):

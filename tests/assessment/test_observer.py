@@ -49,7 +49,7 @@ class AwayStore(MemoryProfiles):
 def house():
     def house(*answers, **more):
         store = AwayStore(list(answers))
-        return DeltaObserver(store, Metrics(), lambda: GROUNDS, **more), store
+        return DeltaObserver(store, Metrics(), lambda: GROUNDS, [].append, **more), store
 
     return house
 
