@@ -26,7 +26,7 @@ PLACES = {name: place for place, name in enumerate(NAMES)}
 
 @dataclass(slots=True)
 class Kept:
-    """What is kept of an account. nats, scores: a row for each assessment, in the order of NAMES."""
+    """What is kept of an account. nats, scores: a row an assessment, in the order of NAMES."""
 
     operator: str
     archetype: str

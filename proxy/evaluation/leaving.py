@@ -60,9 +60,7 @@ def left_out(
     return tuple(_left(name, histories, scores, sources, ladder) for name in names)
 
 
-def weighing(
-    calibration: Calibration, purpose: str
-) -> Callable[[Mapping[str, float]], Weight]:
+def weighing(calibration: Calibration, purpose: str) -> Callable[[Mapping[str, float]], Weight]:
     """Return what weighs scores by some tables, eased by a declared purpose."""
     eased = EASED.get(purpose, {})
 
@@ -92,7 +90,9 @@ def _left(
         if source not in sources.get(account, ())
     }
     asking = {account for account, each in sources.items() if source in each}
-    honest = sum(not histories.accounts[each].operator for each in asking & histories.accounts.keys())
+    honest = sum(
+        not histories.accounts[each].operator for each in asking & histories.accounts.keys()
+    )
     if len(without) < FEWEST:
         return Left(source, len(without), honest, 0.0, None)
     calibration = Scores(without, first=scores.first, last=scores.last).calibration()

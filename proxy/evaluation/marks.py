@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from proxy.evaluation.results import Campaign, Honest, Results
 
 ANSWERS = 150  # full answers that one account has got before it is restricted
-# Honest account-days, shares from 0 to 1: of all by their upper bound, of the worst archetype as seen.
+# Honest account-days, shares from 0 to 1: of all by their upper bound, of the worst as seen.
 POOLED = ((Level.GUARDED, 0.001), (Level.RESTRICTED, 0.0001))
 WORST = ((Level.GUARDED, 0.005), (Level.RESTRICTED, 0.0005))
 

@@ -1,4 +1,4 @@
-"""Levels out of histories of evidence: what an account would have stood at, without a second replay.
+"""Levels out of histories of evidence: what an account would have stood at, played but once.
 
 A history is what detectors said of an account at each assessment. What they say does not depend on
 levels beyond how much is answered, so that the same words, weighed in another way, tell what other
@@ -110,7 +110,9 @@ def days_at(life: Life, held: Sequence[Held], level: Level) -> int:
     for each in held:
         if each.rank >= level.rank:
             first = bisect_left(life.asked, each.since)
-            found.update(at // DAY for at in life.asked[first : bisect_left(life.asked, each.until)])
+            found.update(
+                at // DAY for at in life.asked[first : bisect_left(life.asked, each.until)]
+            )
     return len(found)
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from proxy.evaluation.ablation import Ablated, Met
     from proxy.evaluation.leaving import Left
     from proxy.evaluation.marks import Mark
-    from proxy.evaluation.results import Campaign, Reached, Results
+    from proxy.evaluation.race import Reached
+    from proxy.evaluation.results import Campaign, Results
 
 
 def mark_tables(results: Results, marks: Sequence[Mark]) -> Iterator[Table]:
@@ -50,8 +51,8 @@ def leaving_table(left: Sequence[Left]) -> Table:
     """Return what is left of detection where a source is new to it."""
     return Table(
         "A source left out",
-        "Tables made anew of the honest accounts that have nothing of a source, and what they do to "
-        "those that have it. Levels beyond the nats that so few accounts can show are never reached.",
+        "Tables made anew of honest accounts that have nothing of a source, and what they do to "
+        "those that have it. Levels beyond what so few accounts can show are never reached.",
         ("source", "accounts without it", "most nats", "single accounts restricted",
          f"within {ANSWERS}", "median", "most", "campaigns restricted", "honest days guarded",
          "worst", "honest days restricted", "worst"),

@@ -109,7 +109,7 @@ class Basis:
 
     def __call__(self, raw: Floats) -> Floats:
         """Return the coordinates of counts, or of rows of them."""
-        found: Floats = (raw - self.centre) @ self.loadings
+        found: Floats = ((raw - self.centre) @ self.loadings).astype(np.float32)
         return found
 
     def to_bytes(self) -> bytes:

@@ -90,7 +90,7 @@ def test_one_account_more_leaves_the_others_as_they_were(population):
 
 def test_every_archetype_and_every_campaign_of_the_small_one_sends_something(small):
     honest = {entry.label.archetype for entry in small if entry.label.kind == "benign"}
-    assert honest == set(ARCHETYPES)
+    assert honest == set(ARCHETYPES) - {"writer", "tutor"}  # who are in strange.yaml alone
     assert {each.campaign for each in load(SMALL).text.campaigns} == {
         entry.label.operator for entry in small if entry.label.kind == "extraction"
     }

@@ -96,7 +96,13 @@ def test_a_moment_survives_its_seconds_to_the_microsecond(at):
 
 
 def test_the_text_of_a_prompt_is_not_written_with_the_facts():
-    entry = Entry(T, "a", "a", "a", facts=RequestFacts("openai.chat", prompt="a canary", turns=(("user", "a canary"),)))
+    entry = Entry(
+        T,
+        "a",
+        "a",
+        "a",
+        facts=RequestFacts("openai.chat", prompt="a canary", turns=(("user", "a canary"),)),
+    )
     assert b"canary" not in line_of(entry)
 
 
