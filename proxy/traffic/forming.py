@@ -30,8 +30,8 @@ def line_of(entry: Entry) -> bytes:
     """Return an entry as JSON and a newline; `parsing.entry_of` reads it back equal.
 
     The text of a prompt and its turns in `facts` are left out: they are the body's.
-    Raises TrafficError for what
-    is no JSON (half of a surrogate pair, a nesting of more than 250 levels).
+    Raises TrafficError for what is no JSON (half of a surrogate pair, a nesting of more than 250
+    levels).
     """
     told = _who(entry)
     if entry.method != "POST":
