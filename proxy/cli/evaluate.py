@@ -48,6 +48,12 @@ MOST_TOLD = 20
     show_default=True,
     help="Beginning of the traffic that baselines are calibrated on.",
 )
+@click.option(
+    "--ablation/--no-ablation",
+    default=True,
+    show_default=True,
+    help="Leave out families, detectors and sources of texts, one by one.",
+)
 @click.option("--data", type=Path, help="Texts and traces of a SPEC, in place of where it says.")
 @click.option("--json", "json_to", metavar="FILE|-", help="Write all results as JSON.")
 @click.option(
@@ -67,12 +73,15 @@ def evaluate(
     data: Path | None,
     json_to: str | None,
     markdown_to: Path | None,
+    *,
+    ablation: bool,
 ) -> int:
     """Measure policies on labelled traffic: what thieves get, and what honest accounts feel.
 
     Traffic is read from files, or composed as a population's SPEC.yaml says, and played through
     the policies. Beside them, published detectors and plain quotas are tried on the same requests,
-    and negative controls tell what all of it says of campaigns that are none.
+    and negative controls tell what all of it says of campaigns that are none. Where evidence sets
+    levels, its marks are told, and what each part of it is worth.
 
     \b
     weir evaluate bench/populations/small.yaml
@@ -87,7 +96,10 @@ def evaluate(
     rules = load(policies)
     _writable(markdown_to)
     source = Source(sources, data, seed if _given("seed") else None)
-    asked = Asked(_families(baselines), controls, seed, calibrate)
+    asked = Asked(
+        _families(baselines), controls, seed, calibrate, ablate=ablation,
+        sources=source.asked_of() if ablation else {},
+    )  # fmt: skip
     # What this makes lives long or dies at once: few looks for cycles are enough, as in a replay.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
@@ -103,8 +115,9 @@ def evaluate(
     if json_to is not None:
         _write_json(found, json_to)
     if markdown_to is not None:
-        _write_markdown(found, markdown_to, _command(sources, policies, baselines, controls, seed,
-                                                     calibrate))  # fmt: skip
+        command = _command(sources, policies, baselines, controls, seed, calibrate)
+        command += "" if ablation else " --no-ablation"
+        _write_markdown(found, markdown_to, command)
     if json_to != "-":
         for line in evaluation_lines(found):
             click.echo(line)

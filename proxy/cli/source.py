@@ -41,6 +41,12 @@ class Source:
         self._times = 0
         self.tally: Tally = Tally()
 
+    def asked_of(self) -> dict[str, tuple[str, ...]]:
+        """Return the texts that each account of a population asks of; nothing of traffic files."""
+        from proxy.population.compose import asked_of  # noqa: PLC0415
+
+        return {} if self._spec is None else asked_of(self._spec, self._seed)
+
     def entries(self) -> Iterator[Entry]:
         """Yield the traffic in the order of time, under a progress bar."""
         from proxy.population.compose import compose  # noqa: PLC0415

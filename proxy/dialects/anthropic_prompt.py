@@ -111,8 +111,9 @@ def _read_block(prompt: Prompt, block: dict[str, object], where: str) -> None:
         case "text":
             prompt.say(text_of(block, kind, f"{where}."))
         case "thinking":
-            with prompt.aside(""):
-                prompt.say(text_of(block, kind, f"{where}."))
+            before = prompt.turn("")
+            prompt.say(text_of(block, kind, f"{where}."))
+            prompt.turn(before)
         case "image":
             _read_source(prompt, block, where, "images", IMAGE)
         case "document":
@@ -120,8 +121,9 @@ def _read_block(prompt: Prompt, block: dict[str, object], where: str) -> None:
                 prompt.lines.append(text_of(block, name, f"{where}."))
             _read_source(prompt, block, where, "files", BEHIND_URL)
         case "tool_result":
-            with prompt.aside("tool"):
-                _read_content(prompt, block.get("content") or [], f"{where}.content")
+            before = prompt.turn("tool")
+            _read_content(prompt, block.get("content") or [], f"{where}.content")
+            prompt.turn(before)
         case "tool_use":
             prompt.say(text_of(block, "name", f"{where}."))
             prompt.say(orjson.dumps(block.get("input") or {}).decode())

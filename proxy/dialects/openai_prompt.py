@@ -9,10 +9,8 @@ three the reply, and media have flat prices.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
 import orjson
 
@@ -20,9 +18,6 @@ from proxy.core.errors import RequestError
 from proxy.dialects.openai_fields import wrong_type
 from proxy.dialects.openai_usage import leaves
 from proxy.dialects.tokens import count_words, twelfths, whole
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 FRAME = 3
 IMAGE_LOW = 85
@@ -60,7 +55,7 @@ _PART = frozenset(
 # Who speaks in a turn, by what the wire calls it; all others are taken for users.
 _SPEAKERS = {
     "system": "system", "developer": "system", "assistant": "assistant", "model": "assistant",
-    "tool": "tool", "function": "tool",
+    "tool": "tool", "function": "tool", "": "",
 }  # fmt: skip
 _MEDIA = frozenset({"audio_url", "image_embeds", "prompt_embeds", "video_url"})
 
@@ -71,13 +66,13 @@ class Prompt:
 
     lines:    all text in order, roles and digests of media included
     texts:    those of the lines that the stand-in counts
-    heard:    the texts by turns, each with its role; '' for what nobody says
+    begun:    turns: the role of each, '' for what nobody says, and where in `texts` it begins
     images:   how many images; media: tokens of all media
     """
 
     lines: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
-    heard: list[tuple[str, list[str]]] = field(default_factory=list)
+    begun: list[tuple[str, int]] = field(default_factory=list)
     images: int = 0
     media: int = 0
     messages: int = 0
@@ -87,30 +82,25 @@ class Prompt:
         """Add text that is counted."""
         self.lines.append(text)
         self.texts.append(text)
-        if self.heard:
-            self.heard[-1][1].append(text)
 
-    def turn(self, speaker: str) -> None:
-        """Begin a turn: what is said from now on is of this role, '' for of nobody."""
-        role = _SPEAKERS.get(speaker, "user") if speaker else ""
-        self.heard.append((role, []))
+    def turn(self, speaker: str) -> str:
+        """Begin a turn: what is said from now on is of this role, '' for of nobody.
 
-    @contextmanager
-    def aside(self, speaker: str) -> Iterator[None]:
-        """Say something as another role, within a turn that goes on afterwards."""
-        before = self.heard[-1] if self.heard else None
-        self.turn(speaker)
-        yield
-        if before is not None:
-            self.heard.append((before[0], []))
+        Returns whose turn it was, to go on with it.
+        """
+        before = self.begun[-1][0] if self.begun else ""
+        self.begun.append((_SPEAKERS.get(speaker, "user"), len(self.texts)))
+        return before
 
     def turns(self) -> tuple[tuple[str, str], ...]:
         """Return what was said by turns, those without text left out."""
-        return tuple(
-            (role, texts[0] if len(texts) == 1 else "\n".join(texts))
-            for role, texts in self.heard
-            if role and texts
-        )
+        found, texts, end = [], self.texts, len(self.texts)
+        for role, start in reversed(self.begun):
+            if role and start < end:
+                one = end - start == 1
+                found.append((role, texts[start] if one else "\n".join(texts[start:end])))
+            end = start
+        return tuple(reversed(found))
 
     def show(self, feature: str, source: str, tokens: int) -> None:
         """Add an image, sound or file, named in the text by a digest."""
@@ -210,9 +200,10 @@ def _read_message(prompt: Prompt, message: dict[str, object], where: str) -> Non
 def _read_thoughts(prompt: Prompt, message: dict[str, object], where: str) -> None:
     thoughts = [_text(message, extra, where) for extra in ("reasoning_content", "reasoning")]
     if any(thoughts):
-        with prompt.aside(""):
-            for text in filter(None, thoughts):
-                prompt.say(text)
+        before = prompt.turn("")
+        for text in filter(None, thoughts):
+            prompt.say(text)
+        prompt.turn(before)
 
 
 def _read_parts(prompt: Prompt, content: object, where: str) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from proxy.policy.compiled import Rung
 
 WHOLE = "all detectors"
-MARK = 150  # full answers before `restricted` that a single account is to be held to
 
 
 @dataclass(frozen=True, slots=True)

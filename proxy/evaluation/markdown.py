@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from proxy.evaluation.tables import control_table, result_tables
 from proxy.evaluation.tables_tried import tried_tables
+from proxy.evaluation.tables_watch import ablation_table, leaving_table, mark_tables
 from proxy.evaluation.telling import calibration_notes, span
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ def replaced(document: str, made: str) -> str:
 def markdown(evaluation: Evaluation, command: str) -> str:
     """Return a whole evaluation; `command` is what makes it again."""
     parts = [f"Made by `{command}`: {span(evaluation)}.\n"]
+    watched = list(_watched(evaluation))
+    if watched:
+        parts.append("### Detection\n")
+        parts += [drawn(each) for each in watched]
     if evaluation.results.campaigns or evaluation.results.pooled:
         parts.append("### Policies\n")
         parts += [drawn(each) for each in result_tables(evaluation.results)]
@@ -66,6 +71,15 @@ def drawn(table: Table) -> str:
     lines.append(_row(tuple("--:" if each else "---" for each in right)))
     lines += [_row(row) for row in table.rows]
     return "\n".join(lines) + "\n"
+
+
+def _watched(evaluation: Evaluation) -> Iterator[Table]:
+    if evaluation.marks:
+        yield from mark_tables(evaluation.results, evaluation.marks)
+    if evaluation.ablated:
+        yield ablation_table(evaluation.ablated)
+    if evaluation.left:
+        yield leaving_table(evaluation.left)
 
 
 def _controls(evaluation: Evaluation) -> Iterator[Table]:

@@ -23,6 +23,7 @@ class Mark:
     """One mark.
 
     most, found: answers, or shares from 0 to 1; on whom: the worst campaign or archetype, '' of all
+    seen:        what was observed, where `found` is a bound of it
     of, missed:  of so many campaigns (archetypes) so many miss it; of all honest accounts 1
     """
 
@@ -32,6 +33,7 @@ class Mark:
     worst: str
     of: int
     missed: int
+    seen: float
 
     @property
     def met(self) -> bool:
@@ -61,19 +63,20 @@ def _marks(results: Results) -> Iterator[Mark]:
         beyond = sum(before(each, Level.RESTRICTED) > ANSWERS for each in alone)
         got = before(worst, Level.RESTRICTED)
         name = "full answers of a single account before restricted"
-        yield Mark(name, ANSWERS, got, worst.name, len(alone), beyond)
+        yield Mark(name, ANSWERS, got, worst.name, len(alone), beyond, got)
     if results.pooled is None:
         return
     for level, most in POOLED:
-        high = _days(results.pooled, level)[1]
+        seen, high = _days(results.pooled, level)
         name = f"honest account-days at {level.value} or above, upper 95 % bound"
-        yield Mark(name, most, high, "", 1, int(high > most))
+        yield Mark(name, most, high, "", 1, int(high > most), seen)
     for level, most in WORST:
         shares = {each.name: _days(each, level)[0] for each in results.archetypes}
         name = max(shares, key=lambda each: (shares[each], each))
         beyond = sum(each > most for each in shares.values())
         told = f"worst archetype's account-days at {level.value} or above, observed"
-        yield Mark(told, most, shares[name], name if shares[name] else "", len(shares), beyond)
+        which = name if shares[name] else ""
+        yield Mark(told, most, shares[name], which, len(shares), beyond, shares[name])
 
 
 def _days(honest: Honest, level: Level) -> tuple[float, float]:

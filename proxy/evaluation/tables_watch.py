@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from proxy.evaluation.race import Reached
     from proxy.evaluation.results import Campaign, Results
 
+WEIGHED = (
+    "single accounts restricted", f"within {ANSWERS}", "median", "most", "campaigns restricted",
+    "honest days guarded", "worst", "honest days restricted", "worst",
+)  # fmt: skip
+
 
 def mark_tables(results: Results, marks: Sequence[Mark]) -> Iterator[Table]:
     """Yield the marks, and single accounts one by one."""
@@ -30,21 +35,13 @@ def mark_tables(results: Results, marks: Sequence[Mark]) -> Iterator[Table]:
 
 def ablation_table(ablated: Sequence[Ablated]) -> Table:
     """Return what each family and each detector is worth."""
-    whole = ablated[0].single
     return Table(
         "What each family and each detector is worth",
         "What was said of each account, weighed again without one of them. Full answers are those "
         "of single accounts before `restricted`; of what never was restricted, all.",
-        ("detectors", "single accounts restricted", f"within {ANSWERS}", "median", "most",
-         "campaigns restricted", "honest days guarded", "worst", "honest days restricted",
-         "worst"),
+        ("detectors", *WEIGHED),
         tuple(_ablated(each) for each in ablated),
-    ) if whole or ablated[0].campaigns else Table(
-        "What each family and each detector is worth",
-        "What was said of each account, weighed again without one of them.",
-        ("detectors", "honest days guarded", "worst", "honest days restricted", "worst"),
-        tuple((each.name, *_met(each.guarded), *_met(each.restricted)) for each in ablated),
-    )  # fmt: skip
+    )
 
 
 def leaving_table(left: Sequence[Left]) -> Table:
@@ -53,13 +50,11 @@ def leaving_table(left: Sequence[Left]) -> Table:
         "A source left out",
         "Tables made anew of honest accounts that have nothing of a source, and what they do to "
         "those that have it. Levels beyond what so few accounts can show are never reached.",
-        ("source", "accounts without it", "most nats", "single accounts restricted",
-         f"within {ANSWERS}", "median", "most", "campaigns restricted", "honest days guarded",
-         "worst", "honest days restricted", "worst"),
+        ("source", "accounts without it", "most nats", *WEIGHED),
         tuple(
             (each.source, many(each.accounts), f"{each.most:.1f}", *_ablated(each.found)[1:])
             if each.found is not None
-            else (each.source, many(each.accounts), *[""] * 10)
+            else (each.source, many(each.accounts), "", *[""] * len(WEIGHED))
             for each in left
         ),
     )  # fmt: skip
@@ -72,9 +67,8 @@ def _marks(marks: Sequence[Mark]) -> Table:
         told = (f"at most {each.most:g}", many(each.found)) if counts else (
             f"at most {100 * each.most:g} %", f"{100 * each.found:.3g} %"
         )  # fmt: skip
-        verdict = "met" if each.met else f"missed, {_times(each)} as much"
         which = f"{each.of - each.missed} of {each.of}" if each.of > 1 else ""
-        rows.append((each.name, *told, each.worst, which, verdict))
+        rows.append((each.name, *told, each.worst, which, _verdict(each)))
     return Table(
         "The marks",
         "Found: by the worst of them.",
@@ -83,8 +77,12 @@ def _marks(marks: Sequence[Mark]) -> Table:
     )
 
 
-def _times(mark: Mark) -> str:
-    return f"{mark.found / mark.most:.1f} times"
+def _verdict(mark: Mark) -> str:
+    if mark.met:
+        return "met"
+    if mark.seen <= mark.most:
+        return f"not shown: {100 * mark.seen:.3g} % seen, of too few account-days"
+    return f"missed, {mark.found / mark.most:.1f} times as much"
 
 
 def _single(campaigns: Sequence[Campaign]) -> Table:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from proxy.evaluation.tables import control_table, result_tables
 from proxy.evaluation.tables_tried import tried_tables
+from proxy.evaluation.tables_watch import mark_tables
 from proxy.replay.telling import moment, table
 
 if TYPE_CHECKING:
@@ -32,6 +33,10 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
     """Yield an evaluation; of the baselines the first table alone (Markdown has them all)."""
     yield span(evaluation)
     yield ""
+    if evaluation.marks:
+        for each in mark_tables(evaluation.results, evaluation.marks):
+            yield from _lines(each)
+            yield ""
     yield from result_lines(evaluation.results)
     found = []
     if evaluation.controls:

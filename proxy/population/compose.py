@@ -21,7 +21,7 @@ from proxy.population.campaigns.operation import Operation, Pool
 from proxy.population.campaigns.running import run
 from proxy.population.campaigns.techniques import TECHNIQUES
 from proxy.population.chance import about, dice, happens
-from proxy.population.honest.archetypes import ARCHETYPES
+from proxy.population.honest.archetypes import ARCHETYPES, moved
 from proxy.population.playing import played
 from proxy.population.rhythm import DAY, rhythm
 from proxy.traffic.entry import Label
@@ -72,6 +72,24 @@ def _processes(spec: Spec, root: int) -> Iterator[tuple[int, Process]]:
         day = rhythm(campaign.rhythm, op.rng.choice(ZONES))
         technique = TECHNIQUES[campaign.technique]
         yield op.first, run(op, technique, campaign.requests_per_day, day, campaign.jitter)
+
+
+def asked_of(spec: Spec, seed: int | None = None) -> dict[str, tuple[str, ...]]:
+    """Return the names of the sources that each account asks of, those of its cover counted."""
+    root = spec.text.seed if seed is None else seed
+    found: dict[str, tuple[str, ...]] = {}
+    for honest in spec.text.honest:
+        for number in range(honest.accounts):
+            _, account, _ = identity(root, "honest", honest.group or honest.archetype, number)
+            found[account] = tuple(honest.sources)
+            if honest.archetype == "migration":
+                found[identity(*moved(account))[1]] = tuple(honest.sources)
+    for campaign in spec.text.campaigns:
+        names = tuple(dict.fromkeys((*campaign.sources, *(campaign.cover_sources or ()))))
+        for number in range(campaign.accounts):
+            _, account, _ = identity(root, "campaign", campaign.campaign, number)
+            found[account] = names
+    return found
 
 
 def honest_account(spec: Spec, root: int, honest: HonestText, number: int, world: World) -> Account:

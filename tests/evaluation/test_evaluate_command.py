@@ -146,3 +146,58 @@ def test_a_population_is_composed_on_the_fly_and_the_seed_is_its_own_unless_give
 def test_the_document_has_its_markers():
     document = (ROOT / "docs" / "evaluation.md").read_text("utf-8")
     assert replaced(document, "").count(BEGIN) == 1
+
+
+WATCHED = """
+shapes: {short: {truncate: {output_tokens: 9}}}
+ladder:
+  - {level: watch, at: 2.0, for: 24h}
+  - {level: guarded, at: 4.0, families: 2, for: 24h, shape: short}
+  - {level: restricted, at: 7.0, families: 2, for: 72h, shape: short}
+"""
+POPULATION = """\
+population: few
+start: "2026-06-01"
+days: 2
+sources: {notes: {path: notes.jsonl}, coding: {path: coding.jsonl}}
+honest:
+  - {archetype: rag, accounts: 6, sources: notes}
+  - {archetype: ci, accounts: 3, sources: coding}
+campaigns:
+  - {campaign: one, technique: harvest, share: heavy, sources: coding, requests_per_day: 80}
+"""
+
+
+def test_where_evidence_sets_levels_its_marks_and_its_parts_are_told(tmp_path, rules, monkeypatch):
+    rules(WATCHED)
+    (tmp_path / "few.yaml").write_text(POPULATION)
+    monkeypatch.chdir(tmp_path)
+    args = ["few.yaml", "--data", str(SAMPLE), "--baselines", "none", "--controls", "0"]
+    found = run(*args, "--markdown", "all.md")
+    assert found.return_value == 0, found.output
+    assert "full answers of a single account before restricted" in found.output
+    told = (tmp_path / "all.md").read_text()
+    for part in ("### Detection", "**The marks.**", "**Single accounts.**", "| without content |"):
+        assert part in told
+    # Nine honest accounts make no tables: that is said by an empty row.
+    row = next(line for line in told.splitlines() if line.startswith("| coding |"))
+    assert set(row.split("|")[3:-1]) == {"  "}
+    run(*args, "--markdown", "marks.md", "--no-ablation")
+    marks = (tmp_path / "marks.md").read_text()
+    assert "**The marks.**" in marks
+    assert "without content" not in marks
+    assert "--no-ablation`" in marks
+
+
+def test_traffic_files_name_no_sources_and_leave_none_out(directory):
+    (directory / "policies" / "p.yaml").write_text(f"policy: p\nabout: for a test\n{WATCHED}")
+    run("week.jsonl", "--baselines", "none", "--controls", "0", "--markdown", "e.md")
+    told = (directory / "e.md").read_text()
+    assert "| without volume |" in told
+    assert "A source left out" not in told
+
+
+def test_without_levels_by_evidence_there_are_no_marks(directory):
+    found = run("week.jsonl", "--baselines", "none", "--controls", "0", "--json", "-")
+    told = orjson.loads(found.stdout_bytes)
+    assert (told["marks"], told["ablated"], told["left"]) == ([], [], [])

@@ -41,7 +41,7 @@ def test_data_is_beside_the_file_unless_told_otherwise():
     assert load(BENCH / "small.yaml").texts == load(BENCH / "small.yaml", SAMPLE).texts
 
 
-@pytest.mark.parametrize("name", ["medium", "large"])
+@pytest.mark.parametrize("name", ["medium", "large", "calibration", "strange"])
 def test_the_great_populations_are_written_well(name, tmp_path):
     # Their texts are not there in every checkout: every other mistake would be told beside them.
     with pytest.raises(PopulationError) as failed:

@@ -58,11 +58,16 @@ def migration(who: Account, world: World) -> Process:
     first = max(who.begins, world.start)
     moves = first + int((0.25 + rng.random() / 2) * (world.end - first))
     yield moves
-    owner = (who.account, "moved")
+    owner = moved(who.account)
     who.key, who.account, _ = identity(*owner)
     signed = moves - int(rng.expovariate(1 / PREPARED) * DAY)
     who.attributes = attributes(rng, signed, *owner, card=("org", who.org))
     who.addresses = addresses(rng, len(who.addresses))
+
+
+def moved(account: str) -> tuple[str, ...]:
+    """Return what the account that an account moves to is named after."""
+    return (account, "moved")
 
 
 _SILENT: Mapping[str, int] = MappingProxyType({"": 1})
