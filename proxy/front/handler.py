@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from proxy.metrics import Metrics
     from proxy.ports import Authenticator, Journal, Upstream
     from proxy.upstream.routes import Upstreams
-    from proxy.watch.features import Features
 
 DECISION, SHAPE = "x-weir-decision", "x-weir-shape"
 RETRY_COUNT = "x-stainless-retry-count"
@@ -145,19 +144,13 @@ class Handler:
         body, dropped = self.seals.opened(
             exchange, facts, body, principal, address, rules.policies.policies
         )
-        features = self._features(exchange, facts, principal, rules)
         record.timings.read = exchange.since()
         upstream = self.upstreams.choose(facts.dialect, facts.model)
         headers: dict[str, str] = {DECISION: record.id}
         decision = None
         shape = NO_SHAPE
         if facts.metered:
-            made_in = NO_SHAPE if exchange.claim is None else exchange.claim.shape
-            decision = await self.admission.admit(
-                exchange, facts, principal, address, rules, made_in, features
-            )
-            if decision.effect is not Effect.REFUSE and decision.shape.delay:
-                decision = await self._delayed(exchange, decision)
+            decision = await self._decided(exchange, facts, principal, address, rules)
             # Who is turned away for who they are is told nothing of capacity.
             seen = () if record.code.startswith("standing.") else views(exchange)
             headers.update(way.dialect.headers(seen, time.time_ns() // 1000))
@@ -239,20 +232,37 @@ class Handler:
             if "shape" in found:
                 headers[SHAPE] = found["shape"]
 
-    def _features(
-        self, exchange: Exchange, facts: RequestFacts, principal: Principal, rules: Rules
-    ) -> Features | None:
-        """Read what is asked, where profiles or limits want to know."""
+    async def _decided(
+        self,
+        exchange: Exchange,
+        facts: RequestFacts,
+        principal: Principal,
+        address: str,
+        rules: Rules,
+    ) -> Decision:
+        """Charge and decide, wait where the shape says so, and keep what was asked for the profile.
+
+        What is asked is read before the charge only where limits count by it, and of what is
+        refused not at all: a flood of refusals must stay cheap, since who waits for the counters
+        waits behind it.
+        """
         watch = self.watch
-        watched = watch.observer is not None and facts.metered
-        if not watched and not rules.policies.reads_features:
-            return None
-        features = watch.features(facts)
-        if watched:
+        features = watch.features(facts) if rules.policies.reads_features else None
+        made_in = NO_SHAPE if exchange.claim is None else exchange.claim.shape
+        decision = await self.admission.admit(
+            exchange, facts, principal, address, rules, made_in, features
+        )
+        if decision.effect is not Effect.REFUSE and decision.shape.delay:
+            decision = await self._delayed(exchange, decision)
+        if watch.observer is not None:
+            if decision.effect is Effect.REFUSE:
+                features = None
+            elif features is None:
+                features = watch.features(facts)
             exchange.asked = watch.asked(exchange.record, facts, principal, features)
             if exchange.answer is None:
                 exchange.answer = Kept(WATCHED_BYTES)
-        return features
+        return decision
 
     async def _who(self, request: BaseRequest, record: Record) -> Principal:
         principal = await self.authenticator.authenticate(request.headers)

@@ -61,6 +61,7 @@ class Kept:
 class Asked:
     """What a request was like, without its text.
 
+    features: None of a request that was refused, of which nothing is read
     history, unserved, echoed, gap, running: as `Observation` tells them
     output_tokens: the most that one choice may have, as the client said
     """
@@ -102,7 +103,7 @@ class Watch:
         """Return what is kept of a request until it is over; the account is asking from now on."""
         account, lens, remembered = who.account, self.lens, self.remembered
         gap, running = remembered.arrives(account, record.t)
-        history = history_of(facts.turns, lens)
+        history = () if features is None else history_of(facts.turns, lens)
         return Asked(
             Subject(account, who.org, who.plan, who.purpose, who.verified, facts.model),
             features,
