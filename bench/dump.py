@@ -9,8 +9,8 @@ and others come out alike, nothing was learnt. The attacker knows our code, whic
 sent a prompt, and all else that this account sent. The last lines are of who has the key: there the
 same attempts succeed.
 
-What this does not show: somebody who reads a dump *and* may send prompts through the same gateway
-sees which cells of a `distinct` counter these fall into, which are the same for all accounts.
+One attempt is of somebody who may send prompts through the same gateway, and sees in the dump where
+these fell in the counters of an account of their own.
 """
 
 from __future__ import annotations
@@ -225,6 +225,18 @@ def by_counters(dump: Dump, each: Candidate, secret: bytes, rules: Loaded) -> bo
     return any(dump.strings.get(f"{charge.key}:cells", b"")[at : at + 2])
 
 
+def by_own_counters(dump: Dump, each: Candidate, rules: Loaded) -> bool:
+    """Ask it in an account of one's own, and look for the same cells in the other's counters."""
+    own = charges(rules, PEPPER, "attacker", each.prompt)
+    theirs = charges(rules, PEPPER, each.account, each.prompt)
+    found = []
+    for mine, other in zip(own, theirs, strict=True):
+        assert isinstance(mine.bucket, Distinct)
+        at = 2 * distinct.cell(mine.bucket, mine.token)
+        found.append(any(dump.strings.get(f"{other.key}:cells", b"")[at : at + 2]))
+    return all(found[:1]) or all(found[1:])
+
+
 def by_profiles(dump: Dump, each: Candidate, secret: bytes) -> bool:
     """Open the account's profile under a secret, and ask its set of prompts."""
     key = profile_key("default", each.account)
@@ -273,6 +285,7 @@ def attacked() -> dict[str, tuple[int, int, int]]:
             by_profiles(dump, each, guess) for guess in GUESSES
         ),
         "counters, a key guessed": lambda each: by_counters(dump, each, GUESSES[-1], rules),
+        "counters, asked oneself": lambda each: by_own_counters(dump, each, rules),
         "sizes of profiles": lambda each: by_size(dump, each, GUESSES[-1]),
         "profiles, the real key": lambda each: by_profiles(dump, each, PEPPER),
         "counters, the real key": lambda each: by_counters(dump, each, PEPPER, rules),

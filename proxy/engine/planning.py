@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
@@ -29,7 +30,6 @@ _WITH_TOKEN = BY_FEATURES | {
     Unit.DISTINCT_MODELS,
     Unit.DISTINCT_ADDRESSES,
 }
-_ALL = 0xFFFF_FFFF_FFFF_FFFF
 
 
 @dataclass(slots=True)
@@ -130,13 +130,10 @@ def plan(
     takes = costs(prompt, output, model)
     charges = []
     for limit, (tag, key) in zip(limits, keys, strict=True):
-        unit = limit.unit
         token = ""
-        if unit in BY_FEATURES and features is not None:
-            token = _feature(unit, features)
-        elif unit in _WITH_TOKEN:
-            token = _token(unit, facts, address, lease_id, context.fingerprint)
-        charges.append(Charge(tag, key, limit.bucket, takes[unit], limit.binding, token))
+        if limit.unit in _WITH_TOKEN:
+            token = _token(limit, key, facts, address, lease_id, context.fingerprint, features)
+        charges.append(Charge(tag, key, limit.bucket, takes[limit.unit], limit.binding, token))
     refused, watched = _capabilities(speaking, facts, principal, address)
     ladders = tuple((policy.name, policy.ladder) for policy in speaking if policy.ladder)
     return Plan(tuple(limits), tuple(charges), prompt, output, model, refused, watched, ladders)
@@ -203,44 +200,40 @@ def _told(capability: Capability, code: str) -> Reason:
 
 
 def _token(
-    unit: Unit,
+    limit: Limit,
+    key: str,
     facts: RequestFacts,
     address: str,
     lease_id: str,
     fingerprint: Callable[[str], str],
+    features: Asked | None,
 ) -> str:
-    match unit:
-        case Unit.CONCURRENT:
-            return lease_id
-        case Unit.DISTINCT_PROMPTS | Unit.DISTINCT_TEMPLATES | Unit.DISTINCT_TOPICS:
-            return fingerprint(facts.prompt)
-        case Unit.DISTINCT_MODELS:
-            return fingerprint(facts.model)
-        case Unit.DISTINCT_ADDRESSES:
-            return fingerprint(address)
-        case _:
-            return ""
+    """Return what a charge stands for in its bucket: of values that are told apart, 16 hex digits.
 
-
-def _feature(unit: Unit, features: Asked) -> str:
-    """Return the 16 hex digits by which a template or a topic is counted."""
-    number = features.template if unit is Unit.DISTINCT_TEMPLATES else features.topic
-    return f"{spread(number):016x}"
-
-
-def spread(number: int) -> int:
-    """Return 64 bits that differ where numbers below 2**64 do, each by about half of its bits.
-
-    What counts differing values takes them for random, and topics are small numbers in a row. The
-    finisher of SplitMix64 (Steele, Lea and Flood 2014).
-
-    >>> len({spread(topic) % 65_536 for topic in range(4096)}) < 4096
-    True
+    The bucket's key is hashed with the value. So who has a dump of the store and may send prompts
+    through this gateway learns from their own counters nothing of anybody else's.
     """
-    mixed = (number + 0x9E37_79B9_7F4A_7C15) & _ALL
-    mixed = (mixed ^ (mixed >> 30)) * 0xBF58_476D_1CE4_E5B9 & _ALL
-    mixed = (mixed ^ (mixed >> 27)) * 0x94D0_49BB_1331_11EB & _ALL
-    return mixed ^ (mixed >> 31)
+    unit = limit.unit
+    if unit is Unit.CONCURRENT:
+        return lease_id
+    if unit in BY_FEATURES and features is not None:
+        number = features.template if unit is Unit.DISTINCT_TEMPLATES else features.topic
+        return fingerprint(f"{key}\0{number}")
+    text = facts.prompt
+    if unit is Unit.DISTINCT_MODELS:
+        text = facts.model
+    elif unit is Unit.DISTINCT_ADDRESSES:
+        text = address
+    return within(key, fingerprint(text))
+
+
+def within(key: str, fingerprint: str) -> str:
+    """Return a fingerprint as the bucket of this key counts it, 16 hex digits.
+
+    Of a text's fingerprint, which traffic may carry in the text's place: replayed, it falls into
+    the cell that it fell into.
+    """
+    return hashlib.blake2b(f"{key}\0{fingerprint}".encode(), digest_size=8).hexdigest()
 
 
 def _keys(policy: Policy, env: str, subjects: Mapping[Scope, str]) -> tuple[tuple[str, str], ...]:

@@ -36,7 +36,6 @@ RESPONSES = "openai.responses"
 EACH = 24  # exchanges up to which an account is assessed after each
 PART = 32  # beyond, when it has grown by this part
 HOUR = 3_600_000_000
-DECLINED = frozenset({400, 403})  # statuses with which providers decline
 
 
 class Hears(Protocol):
@@ -206,8 +205,6 @@ def _observation(
 
 
 def _declined(played: Played) -> bool:
-    """Return whether the model declined, as its text says or its provider's status."""
+    """Return whether the model declined, by its text: traffic keeps no finish reasons or codes."""
     answer = played.entry.answer
-    if answer is None or played.how == "refused":
-        return False
-    return (answer.status in DECLINED and answer.code == "") or declines(answer.text)
+    return answer is not None and played.how != "refused" and declines(answer.text)

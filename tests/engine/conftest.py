@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zlib import crc32
+
 import pytest
 
 from proxy.core.decision import Mode, OnStoreError
@@ -16,7 +18,7 @@ from proxy.policy.compiled import Limit, Model, Otherwise, Policy, PolicySet, Sc
 PRINCIPAL = Principal("k1", "acme", "acme", plan="free")
 FACTS = RequestFacts("openai.chat", "m", prompt_tokens=100, output_tokens=50)
 TEN_A_MINUTE, MODEL = Rate(10, 60_000_000, 10), Model("m")
-CONTEXT = Context("test", lambda text: f"{len(text):016x}")
+CONTEXT = Context("test", lambda text: f"{crc32(text.encode()):016x}")
 
 
 @pytest.fixture
@@ -31,10 +33,9 @@ def limit():
         error=OnStoreError.DENY,
         unit=Unit.REQUESTS,
         bucket=TEN_A_MINUTE,
+        by=(Scope.KEY,),
     ):
-        return Limit(
-            "p", name, unit, (Scope.KEY,), bucket, mode, error, otherwise=otherwise, shape=shape
-        )
+        return Limit("p", name, unit, by, bucket, mode, error, otherwise=otherwise, shape=shape)
 
     return limit
 

@@ -2,16 +2,15 @@
 
 from dataclasses import dataclass, replace
 from itertools import product
+from zlib import crc32
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from proxy.core.decision import Mode, OnStoreError
 from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
 from proxy.engine import Context, plan
-from proxy.engine.planning import MOST_SUBJECTS, spread
+from proxy.engine.planning import MOST_SUBJECTS, within
 from proxy.limits.buckets import Distinct, Rate
 from proxy.limits.charges import Charge
 from proxy.limits.distinct import Counter, estimate
@@ -21,7 +20,7 @@ from proxy.policy.compiled import BY_FEATURES, Limit, Model, Policy, PolicySet, 
 from proxy.policy.rules import capability_of
 
 TEN = Rate(10, 60_000_000, 10)
-CONTEXT = Context("test", lambda text: f"{len(text):016x}")
+CONTEXT = Context("test", lambda text: f"{crc32(text.encode()):016x}")
 FACTS = RequestFacts("openai.chat", "frontier-1", stream=True)
 STRANGER = Principal("k1", "acme", "acme", plan="free")
 KNOWN = replace(STRANGER, verified=True)
@@ -160,27 +159,31 @@ def test_what_is_counted_by_features_is_told_by_them_alone(limit, planned, unit)
 def test_facts_without_text_are_counted_by_their_prompts(limit, planned, unit):
     facts = [replace(FACTS, prompt="x" * length) for length in (3, 4)]
     told = [asked(limit, planned, unit, None, each) for each in facts]
-    assert told == [CONTEXT.fingerprint(each.prompt) for each in facts]
+    assert told == [asked(limit, planned, Unit.DISTINCT_PROMPTS, None, each) for each in facts]
+    assert len(set(told)) == len(facts)
 
 
-def test_prompts_are_counted_as_before_where_features_are_known(limit, planned):
-    told = asked(limit, planned, Unit.DISTINCT_PROMPTS, Asked(3, 4))
-    assert told == CONTEXT.fingerprint(FACTS.prompt)
+def test_prompts_are_counted_by_their_texts_where_features_are_known(limit, planned):
+    told = [asked(limit, planned, Unit.DISTINCT_PROMPTS, each) for each in (Asked(3, 4), None)]
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("unit", sorted(each for each in Unit if each.value.startswith("distinct")))
+@pytest.mark.parametrize("features", [None, Asked(3, 4)])
+def test_one_value_is_another_to_each_account(limit, planned, unit, features):
+    distinct = limit(unit=unit, bucket=Distinct(400, 86_400_000_000), by=(Scope.ACCOUNT,))
+    tokens = {
+        planned(distinct, features=features, principal=replace(STRANGER, account=f"a{n}")).charges[0].token
+        for n in range(50)
+    }  # fmt: skip
+    assert len(tokens) == 50
 
 
 @pytest.mark.parametrize("amount", [100, 400, 900, 2_000, 4_000])
-def test_topics_are_estimated_like_any_other_values(amount):
+def test_values_are_estimated_whatever_they_are(amount):
     bucket, start = Distinct(amount, 86_400_000_000), 1_000_000_000_000_000
     counter = Counter(bucket)
-    for topic in range(amount):
-        charge = Charge("t", "k", bucket, 1, binding=True, token=f"{spread(topic):016x}")
+    for value in range(amount):
+        charge = Charge("t", "k", bucket, 1, binding=True, token=within("k", f"{value:016x}"))
         counter.look(charge, start)
     assert abs(estimate(int(counter.state.live.total), bucket.cells) - amount) <= 0.03 * amount + 3
-
-
-@given(st.lists(st.integers(0, 2**64 - 1), min_size=2, max_size=20, unique=True))
-@example([0, 2**64 - 1])
-def test_what_differs_is_spread_to_what_differs(numbers):
-    found = [spread(number) for number in numbers]
-    assert len(set(found)) == len(numbers)
-    assert all(0 <= each < 2**64 for each in found)

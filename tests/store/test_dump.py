@@ -27,7 +27,9 @@ def test_without_the_key_nothing_is_found(attacked, attempt):
     assert right == wrong == 0
 
 
-@pytest.mark.parametrize("attempt", ["counters, a key guessed", "sizes of profiles"])
+@pytest.mark.parametrize(
+    "attempt", ["counters, a key guessed", "counters, asked oneself", "sizes of profiles"]
+)
 def test_what_is_said_without_the_key_is_said_of_others_as_often(attacked, attempt):
     right, wrong, of = attacked[attempt]
     share = (right + wrong + 2) / (2 * of + 4)
