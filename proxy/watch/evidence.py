@@ -20,9 +20,11 @@ SPEAKS = 0.5  # nats from which a family counts as one that speaks
 MOST_EASED = 4.0
 EASED: Mapping[str, Mapping[str, float]] = MappingProxyType({
     "eval": {"known_sets": 3.0, "template_concentration": 2.0, "harvest": 1.5, "breadth": 1.5,
-             "knobs": 2.0, "echo": 2.0, "elicitation": 1.0},
-    "batch": {"template_concentration": 3.0, "breadth": 1.5, "steadiness": 2.0, "collected": 1.0},
-    "synthetic-licensed": {"harvest": 4.0, "breadth": 4.0, "template_concentration": 4.0,
+             "training_value": 1.5, "knobs": 2.0, "echo": 2.0, "elicitation": 1.0},
+    "batch": {"template_concentration": 3.0, "breadth": 1.5, "training_value": 1.5,
+              "steadiness": 2.0, "collected": 1.0},
+    "synthetic-licensed": {"harvest": 4.0, "training_value": 4.0, "breadth": 4.0,
+                           "template_concentration": 4.0,
                            "known_sets": 4.0, "collected": 2.0, "steadiness": 2.0,
                            "reasoning_share": 2.0},
 })  # fmt: skip

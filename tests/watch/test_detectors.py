@@ -22,6 +22,19 @@ def harvest(n):
     return asked(n)
 
 
+def named_harvest(n):
+    return asked(n, user=n % 60 + 1)
+
+
+def talk(n):
+    return asked(n, user=n % 9 + 1, **({"history": 2, "turns": 4} if n % 2 else {}))
+
+
+def framed_talk(n):
+    number, at, more = talk(n)
+    return number, at, more | {"views": (77, 0, 0), "system": True}
+
+
 def frame(n):
     return asked(n, views=(77, 0, 0), system=True)
 
@@ -80,6 +93,7 @@ def replaying(n):
 
 STORIES = {
     "template_concentration": frame, "breadth": harvest, "known_sets": known, "harvest": harvest,
+    "training_value": named_harvest,
     "elicitation": eliciting, "echo": grading, "foreign_history": foreign_session,
     "refusals": declined, "reasoning_share": thinking, "knobs": soft_labels,
     "logit_sweep": sweeping, "at_cap": at_cap, "collected": harvest, "steadiness": day_and_night,
@@ -130,8 +144,9 @@ def test_every_detector_has_its_story_and_its_family():
 TWINS = {
     "batch job with short answers": (
         "template_concentration", lambda n: asked(n, views=(77, 0, 0), output_tokens=3)),
-    "product whose users are named": (
-        "template_concentration", lambda n: asked(n, views=(77, 0, 0), system=True, user=n + 1)),
+    "product whose users are named": ("template_concentration", framed_talk),
+    "named users who talk": ("training_value", talk),
+    "suite that runs again": ("training_value", lambda n: asked(n % 20)),
     "product with conversations": ("breadth", lambda n: asked(n, history=2, turns=4)),
     "agent with tools": ("harvest", lambda n: asked(n, knobs=frozenset({"tools"}))),
     "evaluation that comes again": ("known_sets", lambda n: asked(n % 20, known=True)),

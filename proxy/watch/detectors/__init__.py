@@ -22,6 +22,7 @@ from proxy.watch.detectors.reasoning_share import ReasoningShare
 from proxy.watch.detectors.refusals import Refusals
 from proxy.watch.detectors.steadiness import Steadiness
 from proxy.watch.detectors.template_concentration import TemplateConcentration
+from proxy.watch.detectors.training_value import TrainingValue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from proxy.watch.detectors.measuring import Detector
 
 DETECTORS: tuple[Detector, ...] = (
-    TemplateConcentration(), Breadth(), KnownSets(), Harvest(),
+    TemplateConcentration(), Breadth(), KnownSets(), Harvest(), TrainingValue(),
     Elicitation(), Echo(), ForeignHistory(), Refusals(), ReasoningShare(),
     Knobs(), LogitSweep(), AtCap(),
     Collected(), Steadiness(), Ramp(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from proxy.watch.counting import distinct, missing_mass
-from proxy.watch.layout import ALONE, BARE, LONG, NAMELESS
+from proxy.watch.layout import ALONE, BARE, KINDS, LONG, NAMELESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TOKENS_A_WORD = 4.0 / 3.0
 MOST = 20.0  # no score is above it
+GOES_ON = 0.5  # share of requests within conversations from which named end users are believed
+_KINDS = np.arange(KINDS)
+_NAMED, _TALKS = _KINDS & NAMELESS == 0, _KINDS & ALONE == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,23 @@ def wanted(profile: Profile, *, bare: bool) -> float:
     """Return how many exchanges were like a harvest: alone, for nobody, with a long answer.
 
     bare: only those without a system text
+    That an end user was named costs a word, so it is believed as far as conversations go on: in
+    full from where each second request of named users is part of one.
     """
     kinds = profile.cells("kinds")
-    found = float(kinds[ALONE | BARE | NAMELESS | LONG])
-    return found if bare else found + float(kinds[ALONE | NAMELESS | LONG])
+    return _lone(kinds, NAMELESS, bare=bare) + _lone(kinds, 0, bare=bare) * (1.0 - _going_on(kinds))
+
+
+def _lone(kinds: NDArray[np.float32], name: int, *, bare: bool) -> float:
+    """Return the exchanges that were alone and had a long answer, with a name (0) or without."""
+    found = float(kinds[ALONE | BARE | LONG | name])
+    return found if bare else found + float(kinds[ALONE | LONG | name])
+
+
+def _going_on(kinds: NDArray[np.float32]) -> float:
+    """Return how far conversations of named end users go on, 0 to 1."""
+    named = kinds[_NAMED]
+    return min(1.0, share(float(kinds[_NAMED & _TALKS].sum()), float(named.sum())) / GOES_ON)
 
 
 def recent(profile: Profile) -> float:
