@@ -18,8 +18,9 @@ from http import HTTPStatus
 
 import pytest
 
+from proxy.limits.keys import due_keys
 from proxy.store.embedded import start_embedded
-from proxy.store.open import open_profiles, open_standings
+from proxy.store.open import open_client, open_profiles, open_standings
 
 FLUSH = 0.5
 SLACK = 0.7  # seconds that a flush may take, or wait for its turn, while all of this runs
@@ -163,6 +164,18 @@ async def known(url, pepper):
     return requests, {account for account, level in zip(ACCOUNTS, levels, strict=True) if level}
 
 
+async def unfinished(url):
+    """Return how many accounts are due, claimed, or about to change."""
+    client = open_client(url)
+    found = [
+        await client.execute_command("EXISTS", key)
+        and await client.execute_command("ZCARD", key)
+        for key in due_keys("default", 0)
+    ]  # fmt: skip
+    await client.aclose()
+    return sum(found)
+
+
 def test_what_dies_loses_a_flush_counts_nothing_twice_and_leaves_nothing_unassessed(houses):
     first, second, watcher, url, pepper = houses
     gateways = (first, second)
@@ -201,5 +214,6 @@ def test_what_dies_loses_a_flush_counts_nothing_twice_and_leaves_nothing_unasses
         return asyncio.run(known(url, pepper))[1] == set(ACCOUNTS)
 
     assert first.eventually(everybody_is_assessed, 35)
+    assert first.eventually(lambda: asyncio.run(unfinished(url)) == 0, 35)
     assert watcher.stop() == 0
     watcher.start()
