@@ -54,15 +54,17 @@ from proxy.store.open import (
 )
 from proxy.traffic.recorder import recorder_of
 from proxy.upstream.routes import upstreams
+from proxy.watch.detectors import detectors_for
 from proxy.watch.features import Lens
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from proxy.core.errors import PolicyError, WeirError
     from proxy.policy.loader import Loaded
     from proxy.settings import Settings
     from proxy.traffic.recorder import FileRecorder
+    from proxy.watch.detectors.measuring import Detector
 
 GAUGE_SECONDS = 1.0
 log = structlog.get_logger("weir")
@@ -148,6 +150,7 @@ class Worker:
         self.recorder: FileRecorder | None = None
         self.plane = Plane()
         self.grounds: Grounds
+        self.detectors: Sequence[Detector]
 
     @classmethod
     async def make(
@@ -191,6 +194,7 @@ class Worker:
         plane = plane_of(
             settings, profiles, standings, journal, instruments, lambda: worker.grounds
         )
+        lens = Lens(pepper)
         handler = Handler(
             authenticator=HeaderAuthenticator(keys if settings.auth.keys else None, tokens),
             admission=admission,
@@ -202,7 +206,7 @@ class Worker:
             metrics=instruments,
             fingerprint=fingerprint,
             seals=Seals(Sealing(pepper)),
-            watch=Watch(Lens(pepper), plane.observer),
+            watch=Watch(lens, plane.observer),
             trusted=settings.trusted_networks,
             body_limit=settings.limits.body,
             body_timeout=settings.limits.body_timeout / 1e6,
@@ -213,7 +217,8 @@ class Worker:
         worker = cls(settings, boot, handler)
         worker.keys = keys
         worker.plane = plane
-        worker.grounds = grounds_of(loaded)
+        worker.detectors = detectors_for(lens.projection)
+        worker.grounds = grounds_of(loaded, worker.detectors)
         worker.recorder = recorder
         client = open_client(boot.store)
         if client is not None:
@@ -257,7 +262,7 @@ class Worker:
     def take(self, loaded: Loaded) -> None:
         """Put a new policy set into force: the next request is decided by it."""
         self.handler.rules = Rules(loaded.policies, loaded.models)
-        self.grounds = grounds_of(loaded)
+        self.grounds = grounds_of(loaded, self.detectors)
         self.handler.metrics.policy_good.set(1)
         self.handler.metrics.policy_reloads.labels("taken").inc()
         log.info("policies.taken", digest=loaded.policies.digest, worker=self.boot.slot)

@@ -98,7 +98,7 @@ class Assessor:
         grounds = self.grounds()
         profile.half_lives = grounds.half_lives
         try:
-            found = engine.assess(profile, grounds.policies, grounds.calibration, now, account)
+            found = grounds.assess(profile, now, account)
         except MISTAKES as error:
             self.metrics.assessed("failed")
             self.broken(type(error).__name__)

@@ -22,6 +22,8 @@ from proxy.policy.loader import load
 from proxy.policy.watcher import PolicyWatcher
 from proxy.store.embedded import embedded_url
 from proxy.store.open import open_profiles, open_standings
+from proxy.watch.detectors import detectors_for
+from proxy.watch.features import Lens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -60,14 +62,15 @@ class Heard:
 class InForce:
     """The policies and the calibration in force; a bad edit keeps the last good ones."""
 
-    def __init__(self, directory: Path) -> None:
-        self.grounds = grounds_of(load(directory))
+    def __init__(self, directory: Path, pepper: bytes) -> None:
+        self._detectors = detectors_for(Lens(pepper).projection)
+        self.grounds = grounds_of(load(directory), self._detectors)
         self.watcher = PolicyWatcher(
             directory, self._take, self._keep, in_force=self.grounds.policies.digest
         )
 
     def _take(self, loaded: Loaded) -> None:
-        self.grounds = grounds_of(loaded)
+        self.grounds = grounds_of(loaded, self._detectors)
         log.info("policies.taken", digest=loaded.policies.digest)
 
     def _keep(self, error: PolicyError) -> None:
@@ -107,7 +110,7 @@ async def watch(
         written = journal_of(settings.journal, slot)
         stack.callback(written.close)
         journal = Heard(written, tell)
-        in_force = InForce(settings.policies)
+        in_force = InForce(settings.policies, pepper)
         assessor = assessor_of(
             profiles, standings, journal, metrics.Metrics(), lambda: in_force.grounds
         )

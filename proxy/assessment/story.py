@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from proxy import engine
 from proxy.assessment.grounds import grounds_of
 from proxy.assessment.process import pepper_of, slot_of, url_of
 from proxy.assessment.records import forgotten_record
@@ -19,6 +18,8 @@ from proxy.journal.writer import journal_of
 from proxy.policy.loader import load
 from proxy.store.memory import microseconds
 from proxy.store.open import open_profiles, open_standings
+from proxy.watch.detectors import detectors_for
+from proxy.watch.features import Lens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -90,8 +91,9 @@ async def forgotten(
 async def _assessed(
     settings: Settings, environ: Mapping[str, str], account: str, found: Known
 ) -> Known:
-    grounds = grounds_of(load(settings.policies))
-    profiles = _profiles(settings, pepper_of(settings, environ))
+    pepper = pepper_of(settings, environ)
+    grounds = grounds_of(load(settings.policies), detectors_for(Lens(pepper).projection))
+    profiles = _profiles(settings, pepper)
     try:
         (profile,) = await profiles.find([account])
     finally:
@@ -100,7 +102,7 @@ async def _assessed(
         return replace(found, tables=grounds.tables)
     profile.half_lives = grounds.half_lives
     now = max(found.now, profile.at)
-    assessment = engine.assess(profile, grounds.policies, grounds.calibration, now, account)
+    assessment = grounds.assess(profile, now, account)
     return replace(found, profile=profile, assessment=assessment, tables=grounds.tables)
 
 

@@ -38,9 +38,10 @@ def calibrate(
     7 nats needs 1,100 of them.
 
     \b
-    weir calibrate .weir/traffic --out calibration.json
-    weir calibrate bench/populations/calibration.yaml --out calibration.json
-    weir serve --settings weir.yaml          # with watch: {calibration: calibration.json}
+    weir calibrate .weir/traffic --out policies/calibration.json
+    weir calibrate bench/populations/calibration.yaml --out policies/calibration.json
+
+    A running Weir takes the file up within a second, as any edit of its policies.
     """  # noqa: D301 - \b is click's word for "keep these lines"
     from proxy.policy.loader import load  # noqa: PLC0415 - commands load what they need
     from proxy.replay.calibrating import Scores  # noqa: PLC0415

@@ -9,6 +9,7 @@ from proxy.core.facts import RequestFacts
 from proxy.core.principal import Principal
 from proxy.core.quantities import format_duration
 from proxy.core.standing import BY_EVIDENCE, Level, Standing
+from proxy.watch.detectors import DETECTORS
 from proxy.watch.evidence import findings, weigh
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from proxy.policy.compiled import Policy, PolicySet, Rung
     from proxy.watch.calibration import Calibration
+    from proxy.watch.detectors.measuring import Detector
     from proxy.watch.evidence import Finding, Weight
     from proxy.watch.observation import Subject
     from proxy.watch.profile import Profile
@@ -61,18 +63,25 @@ class Assessment:
 
 
 def assess(
-    profile: Profile, policies: PolicySet, calibration: Calibration, now: int, account: str = ""
+    profile: Profile,
+    policies: PolicySet,
+    calibration: Calibration,
+    now: int,
+    account: str = "",
+    *,
+    detectors: Sequence[Detector] = DETECTORS,
 ) -> Assessment:
     """Return what a profile means under the policies that speak of its account.
 
-    account: its name, where the profile's subject does not say it
+    account:   its name, where the profile's subject does not say it
+    detectors: those for the key of its vectors (`watch.detectors.detectors_for`)
     """
     profile.advance(now)
     subject = profile.subject
     speaking = [] if subject is None else _speaking(subject, policies)
     found = tuple(
         sorted(
-            findings(profile, calibration, _caps(speaking)),
+            findings(profile, calibration, _caps(speaking), detectors),
             key=lambda each: (-each.llr, each.detector),
         )
     )

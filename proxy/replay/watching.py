@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from proxy import engine
 from proxy.dialects.binding_places import anchor_number, anchored, asked_last
+from proxy.watch.detectors import detectors_for
 from proxy.watch.features import Lens
 from proxy.watch.observation import Observation, Subject
 from proxy.watch.phrases import declines
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from proxy.replay.played import Played
     from proxy.traffic.entry import Entry
     from proxy.watch.calibration import Calibration
+    from proxy.watch.detectors.measuring import Detector
     from proxy.watch.features import Features
 
 SECRET = b"weir replay"
@@ -85,6 +87,7 @@ class Watching:
     hears:      told of each assessment; nobody needs to
     half_lives: by family, where they are not the usual ones
     assesses:   False where nothing could come of it, and only features are read
+    detectors:  those for the lens's key where none are given
     """
 
     policies: PolicySet
@@ -93,10 +96,15 @@ class Watching:
     half_lives: Mapping[str, int] = field(default_factory=dict)
     assesses: bool = True
     lens: Lens = field(default_factory=lambda: Lens(SECRET))
+    detectors: Sequence[Detector] = ()
     accounts: dict[str, _Account] = field(default_factory=dict)
     _remembered: Remembered = field(default_factory=Remembered)
     _sealed: SealedTable = field(default_factory=SealedTable)
     _asked: dict[int, _Asked] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Take the detectors for the lens where no others are given."""
+        self.detectors = self.detectors or detectors_for(self.lens.projection)
 
     def asks(self, played: Played, facts: RequestFacts) -> Features | None:
         """Read what is asked, when it is asked; None where only facts are known."""
@@ -138,7 +146,12 @@ class Watching:
         account.at = played.ended_at
         now = max(played.ended_at, account.profile.at)
         assessment = engine.assess(
-            account.profile, self.policies, self.calibration, now, entry.account
+            account.profile,
+            self.policies,
+            self.calibration,
+            now,
+            entry.account,
+            detectors=self.detectors,
         )
         for each in self.hears:
             each.assessed(played, account.profile, assessment)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from proxy.watch.vector import DIMENSIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 RIDGE = 0.02  # of the mean spread of a direction
 FEWEST = 2.0  # prompts below which nothing is said
-MAGIC = b"weir reference 1\n"
+MAGIC, ALL = b"weir reference 1\n", b"weir references 1\n"
 HEAD = struct.Struct("<Idd")
 
 
@@ -126,6 +127,32 @@ def reference_from(data: bytes) -> Reference:
 
 
 LENGTH = len(MAGIC) + HEAD.size + 4 * DIMENSIONS + 2 * DIMENSIONS**2
+
+
+def references_to(references: Mapping[str, Reference]) -> bytes:
+    """Return the file of several references, by their names."""
+    parts = [ALL]
+    for name, each in sorted(references.items()):
+        said = name.encode()
+        parts += [bytes([len(said)]), said, each.to_bytes()]
+    return b"".join(parts)
+
+
+def references_from(data: bytes) -> dict[str, Reference]:
+    """Return what `references_to` wrote; ValueError for anything else."""
+    if not data.startswith(ALL):
+        raise ValueError("holds no references")
+    found, at = {}, len(ALL)
+    while at < len(data):
+        ends = at + 1 + data[at]
+        found[data[at + 1 : ends].decode()] = reference_from(data[ends : ends + LENGTH])
+        at = ends + LENGTH
+    return found
+
+
+def honest() -> dict[str, Reference]:
+    """Return the references of honest archetypes that come with Weir, in coordinates."""
+    return references_from(files("proxy.watch").joinpath("honest.bin").read_bytes())
 
 
 def nearest(

@@ -82,16 +82,17 @@ class Lens:
 
     secret: keys all of them; the same secret gives the same features everywhere
     known:  the public sets that prompts are compared with
+    projection: what makes vectors
     """
 
     def __init__(self, secret: bytes, known: KnownSets = KNOWN) -> None:
         self._key = hmac.digest(secret, b"weir features", "sha256")
         self._known = known
-        self._project = Projection(self._key)
+        self.projection = Projection(self._key)
         self._seed = self._number(b"minhash", "")
         self._marks = self._number(b"marks", "")
         dice = np.random.default_rng(list(hmac.digest(self._key, b"topics", "sha256")))
-        shape = (self._project("").size, TOPIC_BITS)
+        shape = (self.projection("").size, TOPIC_BITS)
         self._planes = dice.standard_normal(shape).astype(np.float32)
         self._bits = (1 << np.arange(TOPIC_BITS)).astype(np.int64)
 
@@ -104,7 +105,7 @@ class Lens:
         words = low.split(None, MOST_WORDS)[:MOST_WORDS]
         frame = system[:END].lower()
         views = self._views(frame, words, low)
-        vector = self._project(text)
+        vector = self.projection(text)
         hashes = windows(text)
         return Features(
             prompt=self._fingerprint(b"prompt", _levelled(facts.prompt)),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from proxy.watch.detectors import DETECTORS, FAMILIES
+from proxy.watch.detectors import DETECTORS, FAMILIES, detectors_for
 from proxy.watch.detectors.measuring import MOST
+from proxy.watch.layout import DIMENSIONS
 from proxy.watch.profile import Profile
+from proxy.watch.vector import Projection
 
-BY_NAME = {each.name: each for each in DETECTORS}
+PROJECTION = Projection(b"a key of this test alone")
+BY_NAME = {each.name: each for each in detectors_for(PROJECTION)}
 NOON = 1_780_000_000_000_000
 MINUTE = 60_000_000
 
@@ -24,6 +28,17 @@ def harvest(n):
 
 def named_harvest(n):
     return asked(n, user=n % 60 + 1)
+
+
+OWN_SUBJECT = np.full(DIMENSIONS, 0.5, np.float32)
+
+
+def one_subject(n):
+    return asked(n, vector=OWN_SUBJECT)
+
+
+def as_everybody(n):
+    return asked(n, vector=PROJECTION(f"how do i reset my password {n}"))
 
 
 def talk(n):
@@ -93,7 +108,7 @@ def replaying(n):
 
 STORIES = {
     "template_concentration": frame, "breadth": harvest, "known_sets": known, "harvest": harvest,
-    "training_value": named_harvest,
+    "training_value": named_harvest, "distribution_shift": one_subject,
     "elicitation": eliciting, "echo": grading, "foreign_history": foreign_session,
     "refusals": declined, "reasoning_share": thinking, "knobs": soft_labels,
     "logit_sweep": sweeping, "at_cap": at_cap, "collected": harvest, "steadiness": day_and_night,
@@ -137,7 +152,7 @@ def test_every_detector_has_its_story_and_its_family():
     assert set(FAMILIES.values()) == {
         "content", "reasoning", "parameters", "volume", "invariant",
     }  # fmt: skip
-    assert set(FAMILIES) - set(STORIES) <= {"distribution"}
+    assert set(FAMILIES) == set(STORIES)
 
 
 # The honest twin of each: like the thief in all but what tells them apart.
@@ -146,6 +161,10 @@ TWINS = {
         "template_concentration", lambda n: asked(n, views=(77, 0, 0), output_tokens=3)),
     "product whose users are named": ("template_concentration", framed_talk),
     "named users who talk": ("training_value", talk),
+    "subject of its own, in conversations": (
+        "distribution_shift", lambda n: asked(n, vector=OWN_SUBJECT, history=2, turns=4)),
+    "subject of its own, in short answers": (
+        "distribution_shift", lambda n: asked(n, vector=OWN_SUBJECT, output_tokens=9)),
     "suite that runs again": ("training_value", lambda n: asked(n % 20)),
     "product with conversations": ("breadth", lambda n: asked(n, history=2, turns=4)),
     "agent with tools": ("harvest", lambda n: asked(n, knobs=frozenset({"tools"}))),
@@ -176,3 +195,15 @@ def test_findings_carry_numbers_only(seen):
         numbers = BY_NAME[name].measure(profile).numbers
         assert numbers
         assert all(isinstance(number, float) for number in numbers.values())
+
+
+def test_without_its_references_a_distribution_says_nothing(seen):
+    (plain,) = (each for each in DETECTORS if each.name == "distribution_shift")
+    assert plain.measure(profile_of(seen, one_subject, 50)).score == 0.0
+
+
+def test_references_of_another_key_are_of_no_use(seen):
+    other = Projection(b"another key")
+    (keyed,) = (each for each in detectors_for(other) if each.name == "distribution_shift")
+    profile = profile_of(seen, as_everybody, 100)
+    assert keyed.measure(profile).score > BY_NAME["distribution_shift"].measure(profile).score

@@ -3,7 +3,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxy.watch.distribution import moments, nearest, reference_from, reference_of
+from proxy.watch.distribution import (
+    honest,
+    moments,
+    nearest,
+    reference_from,
+    reference_of,
+    references_from,
+    references_to,
+)
 from proxy.watch.vector import DIMENSIONS, Projection, shipped
 
 SECRET = b"a secret of thirty-two bytes, one"
@@ -96,6 +104,27 @@ def test_prompts_that_are_all_the_same_make_a_reference_that_answers():
 def test_what_is_no_reference_is_refused(reference, change):
     with pytest.raises(ValueError, match="is no reference"):
         reference_from(change(reference.to_bytes()))
+
+
+def test_several_references_are_read_as_they_were_written(reference):
+    other = reference_of(*moments(prompts(2_000, 13, off=1.0)))
+    data = references_to({"b": reference, "a": other})
+    found = references_from(data)
+    assert list(found) == ["a", "b"]
+    assert references_to(found) == data
+
+
+@pytest.mark.parametrize("cut", [1, 20, 40_000])
+def test_half_a_file_of_references_is_refused(reference, cut):
+    data = references_to({"a": reference, "b": reference})
+    with pytest.raises(ValueError, match="reference"):
+        references_from(data[:-cut])
+
+
+def test_the_shipped_references_are_of_several_archetypes():
+    found = honest()
+    assert {"chat-product", "rag", "batch", "eval", "code-agent"} <= set(found)
+    assert all(each.of >= 2_000 for each in found.values())
 
 
 def test_the_nearest_of_references_is_told_by_its_place(reference):

@@ -9,6 +9,7 @@ from proxy.watch.detectors.at_cap import AtCap
 from proxy.watch.detectors.biased_logprobs import BiasedLogprobs
 from proxy.watch.detectors.breadth import Breadth
 from proxy.watch.detectors.collected import Collected
+from proxy.watch.detectors.distribution_shift import DistributionShift
 from proxy.watch.detectors.echo import Echo
 from proxy.watch.detectors.elicitation import Elicitation
 from proxy.watch.detectors.foreign_history import ForeignHistory
@@ -23,14 +24,17 @@ from proxy.watch.detectors.refusals import Refusals
 from proxy.watch.detectors.steadiness import Steadiness
 from proxy.watch.detectors.template_concentration import TemplateConcentration
 from proxy.watch.detectors.training_value import TrainingValue
+from proxy.watch.distribution import honest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from proxy.watch.detectors.measuring import Detector
+    from proxy.watch.vector import Projection
 
 DETECTORS: tuple[Detector, ...] = (
     TemplateConcentration(), Breadth(), KnownSets(), Harvest(), TrainingValue(),
+    DistributionShift(),
     Elicitation(), Echo(), ForeignHistory(), Refusals(), ReasoningShare(),
     Knobs(), LogitSweep(), AtCap(),
     Collected(), Steadiness(), Ramp(),
@@ -38,3 +42,9 @@ DETECTORS: tuple[Detector, ...] = (
 )  # fmt: skip
 FAMILIES: Mapping[str, str] = MappingProxyType({each.name: each.family for each in DETECTORS})
 VOLUME, INVARIANT = "volume", "invariant"
+
+
+def detectors_for(projection: Projection) -> tuple[Detector, ...]:
+    """Return the detectors for profiles whose vectors are of this projection."""
+    keyed = DistributionShift(tuple(each.keyed(projection) for each in honest().values()))
+    return tuple(keyed if each.name == keyed.name else each for each in DETECTORS)
