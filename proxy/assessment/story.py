@@ -91,8 +91,9 @@ async def forgotten(
 async def _assessed(
     settings: Settings, environ: Mapping[str, str], account: str, found: Known
 ) -> Known:
+    loaded = load(settings.policies)
     pepper = pepper_of(settings, environ)
-    grounds = grounds_of(load(settings.policies), detectors_for(Lens(pepper).projection))
+    grounds = grounds_of(loaded, detectors_for(Lens(pepper).projection))
     profiles = _profiles(settings, pepper)
     try:
         (profile,) = await profiles.find([account])
