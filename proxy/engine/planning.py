@@ -132,7 +132,8 @@ def plan(
     for limit, (tag, key) in zip(limits, keys, strict=True):
         token = ""
         if limit.unit in _WITH_TOKEN:
-            token = _token(limit, key, facts, address, lease_id, context.fingerprint, features)
+            bucket = key.partition("{")[2]  # without the environment: a replay has another one
+            token = _token(limit, bucket, facts, address, lease_id, context.fingerprint, features)
         charges.append(Charge(tag, key, limit.bucket, takes[limit.unit], limit.binding, token))
     refused, watched = _capabilities(speaking, facts, principal, address)
     ladders = tuple((policy.name, policy.ladder) for policy in speaking if policy.ladder)
@@ -201,7 +202,7 @@ def _told(capability: Capability, code: str) -> Reason:
 
 def _token(
     limit: Limit,
-    key: str,
+    bucket: str,
     facts: RequestFacts,
     address: str,
     lease_id: str,
@@ -210,30 +211,30 @@ def _token(
 ) -> str:
     """Return what a charge stands for in its bucket: of values that are told apart, 16 hex digits.
 
-    The bucket's key is hashed with the value. So who has a dump of the store and may send prompts
-    through this gateway learns from their own counters nothing of anybody else's.
+    What names the bucket is hashed with the value. So who has a dump of the store and may send
+    prompts through this gateway learns from their own counters nothing of anybody else's.
     """
     unit = limit.unit
     if unit is Unit.CONCURRENT:
         return lease_id
     if unit in BY_FEATURES and features is not None:
         number = features.template if unit is Unit.DISTINCT_TEMPLATES else features.topic
-        return fingerprint(f"{key}\0{number}")
+        return fingerprint(f"{bucket}\0{number}")
     text = facts.prompt
     if unit is Unit.DISTINCT_MODELS:
         text = facts.model
     elif unit is Unit.DISTINCT_ADDRESSES:
         text = address
-    return within(key, fingerprint(text))
+    return within(bucket, fingerprint(text))
 
 
-def within(key: str, fingerprint: str) -> str:
-    """Return a fingerprint as the bucket of this key counts it, 16 hex digits.
+def within(bucket: str, fingerprint: str) -> str:
+    """Return a fingerprint as the bucket of this name counts it, 16 hex digits.
 
     Of a text's fingerprint, which traffic may carry in the text's place: replayed, it falls into
     the cell that it fell into.
     """
-    return hashlib.blake2b(f"{key}\0{fingerprint}".encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(f"{bucket}\0{fingerprint}".encode(), digest_size=8).hexdigest()
 
 
 def _keys(policy: Policy, env: str, subjects: Mapping[Scope, str]) -> tuple[tuple[str, str], ...]:
