@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import logging
@@ -10,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from proxy.auth.keyindex import KeyIndex
 from proxy.auth.mirror import KeyMirror, follow
 from proxy.auth.pepper import ensure_pepper
 from proxy.auth.tokens import verifier_of
+from proxy.core.errors import StoreUnavailableError
 from proxy.core.sealing import Sealing
 from proxy.engine import Context
 from proxy.front.admission import Admission, Rules
@@ -236,6 +238,12 @@ class Worker:
             loop.add_signal_handler(number, self.stopping.set)
         loop.add_signal_handler(signal.SIGHUP, self.watcher.reload)
         grace = self.settings.shutdown.grace / 1e6
+        with suppress(StoreUnavailableError):
+            # Connected before the first burst of requests, which would make it wait.
+            await self.handler.admission.store.ping()
+        # All that was imported stays: to walk it again and again would stop the loop for 0.1 s.
+        gc.collect()
+        gc.freeze()
         listening = bound(*self.boot.listen)
         door = await open_door(self.handler, listening, self.settings.limits, grace)
         self._tell(event="ready", policies=self.handler.rules.policies.digest)

@@ -1,7 +1,8 @@
 """The line to a Redis server: a deadline for every call and a breaker that really opens.
 
-Nobody waits longer than the deadline for a server that does not answer, and after three misses
-in a row, or a broken connection, nobody waits at all until a probe has been answered.
+Nobody waits longer than the deadline, counted from when the call left, for a server that does not
+answer; after three misses in a row, or a broken connection, nobody waits at all until a probe has
+been answered.
 """
 
 from __future__ import annotations
@@ -94,7 +95,12 @@ class Line:
         if call.answer.done():
             return
         loop = asyncio.get_running_loop()
-        behind = loop.time() - due
+        now, whole = loop.time(), call.sent + self._deadline
+        if whole > now + LATE:
+            # It left at the end of a long turn: the server has the whole deadline from then on.
+            loop.call_at(whole, self._expire, call, whole)
+            return
+        behind = now - due
         if again and behind > LATE:
             # It is we who are late: the answer may be here, unread.
             loop.call_later(min(behind, self._deadline), self._expire_at_last, call)

@@ -67,6 +67,7 @@ class Call:
 
     reply: what the server said, also when it came too late for whoever asked
     late:  called when its fate becomes known after whoever asked had given up
+    sent:  when it left, by the loop's clock
     """
 
     script: Script
@@ -75,6 +76,7 @@ class Call:
     answer: asyncio.Future[list[bytes]]
     late: Callable[[Call], None] | None = None
     fate: Fate = Fate.UNSENT
+    sent: float = 0.0
     reply: list[bytes] = field(default_factory=list, repr=False)
     packed: bytes = field(default=b"", repr=False)
 
@@ -112,8 +114,9 @@ class Wire:
         # Who gave up before its call was sent has taken nothing.
         leaving = [call for call in leaving if not call.answer.done()]
         if not self.broken:
+            now = self._loop.time()
             for call in leaving:
-                call.fate = Fate.SENT
+                call.fate, call.sent = Fate.SENT, now
             self._waiting.extend(leaving)
             self._write(b"".join([call.packed for call in leaving]))
         else:

@@ -149,6 +149,17 @@ async def test_our_own_lateness_is_not_the_servers(store):
     assert store.timeouts == 0
 
 
+async def test_a_server_has_its_whole_deadline_from_when_a_call_left(store, own_server):
+    await store.charge([charge()])
+    with own_server.client() as client:
+        call = asyncio.create_task(store.charge([charge()]))
+        await asyncio.sleep(0)
+        time.sleep(0.9 * DEADLINE)  # a long turn: only at its end does the call leave
+        client.client_pause(int(600 * DEADLINE), all=True)
+        assert (await call).admitted
+    assert store.timeouts == 0
+
+
 async def test_calls_of_one_turn_travel_together(store, own_server):
     await store.charge([charge()])
     with own_server.client() as client:
