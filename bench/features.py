@@ -72,7 +72,7 @@ def parts(lens: Lens, text: str) -> dict[str, Callable[[], object]]:
         "fingerprint": lambda: lens._fingerprint(b"prompt", features._levelled(facts.prompt)),
         "words": lambda: text.lower().split(None, most)[:most],
         "frames": lambda: lens._views(frame, split, low),
-        "vector": lambda: lens._project(text),
+        "vector": lambda: lens.projection(text),
         "near": lambda: lens._near(split),
         "phrases": lambda: (elicits(low), grades(low), instructs(low)),
         "windows": lambda: windows(text),
